@@ -1,0 +1,121 @@
+/* kula/compiler.h - how this header makes compilers follow a buffer.
+ *
+ * Nothing here is for programs to call. Each macro expands to nothing on a compiler that does not
+ * know the attribute, so the library builds the same everywhere; what differs is how much the
+ * compiler can tell you. What each one finds, measured, is in docs/ownership.md.
+ */
+#ifndef KULA_COMPILER_H
+#define KULA_COMPILER_H
+
+#include <stddef.h>
+
+#if defined __clang__
+#    define KULA_GCC_ 0
+#    define KULA_CLANG_ __clang_major__
+#elif defined __GNUC__
+#    define KULA_GCC_ __GNUC__
+#    define KULA_CLANG_ 0
+#else
+#    define KULA_GCC_ 0
+#    define KULA_CLANG_ 0
+#endif
+
+#if defined __has_attribute
+#    define KULA_HAS_ATTRIBUTE_(name) __has_attribute(name)
+#else
+#    define KULA_HAS_ATTRIBUTE_(name) 0
+#endif
+
+#if KULA_GCC_ || KULA_CLANG_
+#    define KULA_MUST_USE __attribute__((__warn_unused_result__))
+#    define KULA_PURE_ __attribute__((__pure__))
+#    define KULA_INLINE_ static inline __attribute__((__always_inline__))
+#    define KULA_API __attribute__((__visibility__("default")))
+#else
+#    define KULA_MUST_USE
+#    define KULA_PURE_
+#    define KULA_INLINE_ static inline
+#    define KULA_API
+#endif
+
+/* The library's own files leave nonnull out: there it would let the optimiser drop the very
+ * tests that refuse an empty handle. */
+#if (KULA_GCC_ || KULA_CLANG_) && !defined KULA_BUILDING
+#    define KULA_NONNULL_(n) __attribute__((__nonnull__(n)))
+#else
+#    define KULA_NONNULL_(n)
+#endif
+
+/* gcc pairs a producer with each of its consumers (two-argument form, gcc 11 and later; clang
+ * below 22 refuses it, although it says that it knows the attribute's name). */
+#if KULA_GCC_ >= 11
+#    define KULA_ENDS_(consumer, n) __attribute__((__malloc__(consumer, n)))
+#else
+#    define KULA_ENDS_(consumer, n)
+#endif
+
+/* clang marks both ends. Below clang 20 the analyser follows the class "malloc" only. */
+#if KULA_CLANG_ && KULA_HAS_ATTRIBUTE_(ownership_takes)
+#    if KULA_CLANG_ >= 20
+#        define KULA_OWNERSHIP_CLASS_ kula
+#    else
+#        define KULA_OWNERSHIP_CLASS_ __malloc__
+#    endif
+#    define KULA_TAKES_(n) __attribute__((__ownership_takes__(KULA_OWNERSHIP_CLASS_, n)))
+#    define KULA_GIVES_ __attribute__((__ownership_returns__(KULA_OWNERSHIP_CLASS_)))
+#else
+#    define KULA_TAKES_(n)
+#    define KULA_GIVES_
+#endif
+
+#if KULA_HAS_ATTRIBUTE_(alloc_size) || KULA_GCC_
+#    define KULA_ALLOC_SIZE_(n) __attribute__((__alloc_size__(n)))
+#else
+#    define KULA_ALLOC_SIZE_(n)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A call that survives optimisation is reported with its text: it survives only where the
+ * compiler has proved that the handle is empty, or that the length is larger than the buffer.
+ * The attribute is "warning", so that a program with an invariant that the compiler cannot see is
+ * told and not stopped; our own builds turn it into an error. */
+#if (KULA_GCC_ || KULA_CLANG_ >= 14) && KULA_HAS_ATTRIBUTE_(warning) && !defined __clang_analyzer__
+void kula_static_moved_(void) __attribute__((__warning__(
+    "kula: this handle is empty here: its buffer was already handed over")));
+void kula_static_length_(void)
+    __attribute__((__warning__("kula: this length is larger than the buffer")));
+#    define KULA_CHECK_LIVE_(handle)                                                               \
+        do {                                                                                       \
+            if (__builtin_constant_p((handle) == NULL) && (handle) == NULL) {                      \
+                kula_static_moved_();                                                              \
+            }                                                                                      \
+        } while (0)
+#    define KULA_CHECK_LENGTH_(handle, length)                                                     \
+        do {                                                                                       \
+            if (__builtin_constant_p((length) > __builtin_object_size((handle), 0)) &&             \
+                (length) > __builtin_object_size((handle), 0)) {                                   \
+                kula_static_length_();                                                             \
+            }                                                                                      \
+        } while (0)
+#else
+#    define KULA_CHECK_LIVE_(handle) ((void)0)
+#    define KULA_CHECK_LENGTH_(handle, length) ((void)(length))
+#endif
+
+/* clang's analyser (seen in 22) believes that the other arguments of an annotated call do not
+ * escape, and would call `user` leaked. This call exists for the analyser only. */
+#if defined __clang_analyzer__
+void kula_analyzer_escape_(const void *pointer);
+#    define KULA_ESCAPE_(pointer) kula_analyzer_escape_(pointer)
+#else
+#    define KULA_ESCAPE_(pointer) ((void)0)
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
