@@ -1,0 +1,136 @@
+# The library's targets. common/ and backends/ fill them through kula_sources and kula_libraries:
+#
+#   kula_static    libkula.a, kula::kula in this tree
+#   kula_shared    libkula.so, exports what cmake/kula.map lists
+#   kula_testing   as kula_static, with failure injection (KULA_FAULTS) and the internal headers;
+#                  only for tests, never installed
+
+# Both libraries are made from one set of position-independent objects.
+add_library(kula_objects OBJECT)
+add_library(kula_static STATIC $<TARGET_OBJECTS:kula_objects>)
+add_library(kula_shared SHARED $<TARGET_OBJECTS:kula_objects>)
+add_library(kula::kula ALIAS kula_static)
+set(kula_compiled_targets kula_objects)
+set(kula_linked_targets kula_static kula_shared)
+
+if(KULA_BUILD_TESTS)
+    add_library(kula_testing STATIC)
+    target_compile_definitions(kula_testing PUBLIC KULA_FAULTS=1)
+    target_include_directories(
+        kula_testing PUBLIC "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}"
+                            "${PROJECT_BINARY_DIR}/generated"
+    )
+    list(APPEND kula_compiled_targets kula_testing)
+    list(APPEND kula_linked_targets kula_testing)
+endif()
+
+foreach(target IN LISTS kula_compiled_targets)
+    set_target_properties(
+        ${target} PROPERTIES C_VISIBILITY_PRESET hidden POSITION_INDEPENDENT_CODE ON
+    )
+    target_compile_options(${target} PRIVATE -fno-plt)
+    target_compile_definitions(
+        ${target} PRIVATE KULA_BUILDING KULA_DEBUG_BUILD=$<IF:$<CONFIG:Debug>,1,0>
+    )
+    target_include_directories(
+        ${target} PRIVATE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}"
+                          "${PROJECT_BINARY_DIR}/generated"
+    )
+endforeach()
+
+foreach(target IN LISTS kula_linked_targets)
+    target_link_libraries(${target} PRIVATE Threads::Threads)
+endforeach()
+foreach(target kula_static kula_shared)
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME kula LINKER_LANGUAGE C)
+    target_include_directories(
+        ${target} PUBLIC "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>"
+                         "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>"
+    )
+endforeach()
+
+set_target_properties(
+    kula_shared
+    PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0 LINK_DEPENDS
+               "${PROJECT_SOURCE_DIR}/cmake/kula.map"
+)
+kula_link_options_if_supported(kula_shared "-Wl,-z,relro" "-Wl,-z,now" "-Wl,-z,noexecstack")
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    target_link_options(
+        kula_shared PRIVATE "-Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/kula.map"
+    )
+endif()
+if(NOT KULA_SANITIZE) # the sanitizers' functions come from the program
+    kula_link_options_if_supported(kula_shared "-Wl,-z,defs")
+endif()
+
+if(KULA_LTO)
+    include(CheckIPOSupported)
+    check_ipo_supported(LANGUAGES C)
+    set_target_properties(
+        kula_objects kula_shared PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON
+    )
+    if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # so that the archive links without -flto, too
+        target_compile_options(kula_objects PRIVATE -ffat-lto-objects)
+    endif()
+endif()
+
+# Adds source files to the library.
+function(kula_sources)
+    foreach(target IN LISTS kula_compiled_targets)
+        target_sources(${target} PRIVATE ${ARGN})
+    endforeach()
+endfunction()
+
+# Adds compile definitions to the library.
+function(kula_definitions)
+    foreach(target IN LISTS kula_compiled_targets)
+        target_compile_definitions(${target} PRIVATE ${ARGN})
+    endforeach()
+endfunction()
+
+# Adds a library that the library needs.
+function(kula_libraries)
+    foreach(target IN LISTS kula_linked_targets)
+        target_link_libraries(${target} PRIVATE ${ARGN})
+    endforeach()
+    target_link_libraries(kula_objects PRIVATE ${ARGN})
+endfunction()
+
+# Adds one folder of backends/. The library learns of it by KULA_HAVE_<NAME>, and by its place in
+# the list that kula_finish_backends writes.
+function(kula_add_backend name enabled)
+    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/CMakeLists.txt")
+        return()
+    endif()
+    if(enabled)
+        string(TOUPPER ${name} upper)
+        kula_definitions(KULA_HAVE_${upper}=1)
+        set_property(GLOBAL APPEND PROPERTY KULA_BACKENDS ${name})
+        add_subdirectory(${name})
+    else()
+        set_property(GLOBAL APPEND PROPERTY KULA_BACKENDS_NOT_BUILT ${name})
+    endif()
+endfunction()
+
+# Writes generated/kula_backend_list.h: the backends of this build in the order of preference, so
+# that no source file has to name them.
+function(kula_finish_backends)
+    get_property(built GLOBAL PROPERTY KULA_BACKENDS)
+    get_property(not_built GLOBAL PROPERTY KULA_BACKENDS_NOT_BUILT)
+    list(TRANSFORM built REPLACE "(.+)" " X(\\1)" OUTPUT_VARIABLE built_entries)
+    list(TRANSFORM not_built REPLACE "(.+)" " X(\\1)" OUTPUT_VARIABLE not_built_entries)
+    list(JOIN built_entries "" KULA_BACKEND_ENTRIES)
+    list(JOIN not_built_entries "" KULA_BACKEND_NOT_BUILT_ENTRIES)
+    configure_file(
+        "${PROJECT_SOURCE_DIR}/cmake/kula_backend_list.h.in"
+        "${PROJECT_BINARY_DIR}/generated/kula_backend_list.h" @ONLY
+    )
+    message(STATUS "kula: backends ${built}")
+endfunction()
+
+function(kula_add_folder name)
+    if(EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/CMakeLists.txt")
+        add_subdirectory(${name})
+    endif()
+endfunction()
