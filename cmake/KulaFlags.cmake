@@ -67,6 +67,7 @@ elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
         kula_add_supported_flags(-fcf-protection=full)
     endif()
     # Needs optimisation, and says so with a warning where there is none.
-    add_compile_options($<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE>)
-    add_compile_definitions($<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=3>)
+    add_compile_options(
+        "$<$<NOT:$<CONFIG:Debug>>:SHELL:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3>"
+    )
 endif()
