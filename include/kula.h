@@ -93,8 +93,8 @@ extern "C" {
 /* Times are nanoseconds in an int64_t. A negative time-out of a wait means for ever. */
 #define KULA_MICROSECOND INT64_C(1000)
 #define KULA_MILLISECOND INT64_C(1000000)
-#define KULA_SECOND INT64_C(1000000000)
-#define KULA_FOREVER INT64_C(-1)
+#define KULA_SECOND      INT64_C(1000000000)
+#define KULA_FOREVER     INT64_C(-1)
 
 /* The file's own position, for kula_read, kula_write and their vectored forms. */
 #define KULA_CUR INT64_C(-1)
@@ -133,27 +133,38 @@ struct kula_report;
 /* What kula_open and kula_probe are asked for. Start from KULA_CONFIG_INIT; zero means "the
  * default" in every field but the first. */
 struct kula_config {
-    size_t size;          /* sizeof(struct kula_config): lets the struct grow; 0 is -EINVAL */
-    const char *backend;  /* NULL or "auto"; "uring", "epoll", "blocking" (or "stub"), or a list
-                           * "epoll,blocking" to be tried in that order, falling through;
-                           * "strict:uring" fails rather than take another one. The environment
-                           * variable KULA_BACKEND has the same form and wins */
-    const char *mask;     /* take features away, to rehearse an older kernel: "op:statx,feat:ext_arg".
-                           * KULA_MASK has the same form and wins */
-    uint32_t flags;       /* enum kula_config_flags; an unknown bit is -EINVAL */
-    uint32_t entries;     /* uring: submission queue entries, 1 to 32768; 0 = 256. It limits the size
-                           * of one system call's batch, never how much can be in flight */
-    uint32_t threads_max; /* most worker threads, 1 to 1024; 0 = 4 to 32, by CPUs */
+    /* sizeof(struct kula_config): lets the struct grow; 0 is -EINVAL. */
+    size_t size;
+
+    /* NULL or "auto"; "uring", "epoll", "blocking" (or "stub"), or a list "epoll,blocking" to be
+     * tried in that order, falling through; "strict:uring" fails rather than take another one. The
+     * environment variable KULA_BACKEND has the same form and wins. */
+    const char *backend;
+
+    /* Takes features away, to rehearse an older kernel: "op:statx,feat:ext_arg". KULA_MASK has the
+     * same form and wins. */
+    const char *mask;
+
+    uint32_t flags; /* enum kula_config_flags; an unknown bit is -EINVAL */
+
+    /* uring: submission queue entries, 1 to 32768; 0 = 256. It limits the size of one system
+     * call's batch, never how much can be in flight. */
+    uint32_t entries;
+
+    uint32_t threads_max;    /* most worker threads, 1 to 1024; 0 = 4 to 32, by CPUs */
     uint32_t operations_max; /* most operations without a buffer at a time; 0 = memory */
     uint32_t messages_max;   /* most messages without a buffer waiting in this ring; 0 = 4096 */
-    kula_log_fn log;         /* NULL = warnings and errors to stderr, unless KULA_DEBUG=quiet */
+
+    kula_log_fn log; /* NULL = warnings and errors to stderr, unless KULA_DEBUG=quiet */
     void *log_arg;
-    struct kula_report *report; /* filled by kula_open, also and above all when it fails; or NULL */
+
+    /* Filled by kula_open, also and above all when it fails; or NULL. */
+    struct kula_report *report;
 };
 
-#define KULA_CONFIG_INIT                                                                           \
-    {                                                                                              \
-        sizeof(struct kula_config), NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL                    \
+#define KULA_CONFIG_INIT                                                        \
+    {                                                                           \
+        sizeof(struct kula_config), NULL, NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL \
     }
 
 /* Opens a ring that belongs to the calling thread. `config` may be NULL for the defaults: the best
@@ -169,7 +180,8 @@ struct kula_config {
  * Thread:  any; the caller becomes the ring's owner
  * Kernel:  uring needs the features of Linux 5.11 unless strict (NODROP, SUBMIT_STABLE, RW_CUR_POS,
  *          FAST_POLL, EXT_ARG); epoll needs epoll and eventfd; blocking needs POSIX */
-KULA_API KULA_MUST_USE int kula_open(const struct kula_config *config, struct kula_ring **ret_ring);
+KULA_API KULA_MUST_USE int kula_open(const struct kula_config *config,
+                                     struct kula_ring **ret_ring);
 
 /* Ends a ring: cancels every operation, waits at most `drain_ns` for every final completion, and
  * only then frees. Events that you have not pulled are consumed by the library: their buffers go
@@ -228,8 +240,8 @@ KULA_API const char *kula_backend_name(const struct kula_ring *ring);
  * Errors:  NULL: out of memory, size 0 or too large, wrong thread (misuse)
  * Thread:  owner
  * Kernel:  pages come from mmap(2) in regions and are not inherited by children (MADV_DONTFORK) */
-KULA_API kula_buf kula_alloc(struct kula_ring *ring, size_t size)
-    KULA_BUF_OWNED_ KULA_ALLOC_SIZE_(2);
+KULA_API kula_buf kula_alloc(struct kula_ring *ring, size_t size) KULA_BUF_OWNED_
+    KULA_ALLOC_SIZE_(2);
 
 KULA_API unsigned char *kula_bytes_(kula_buf buffer) KULA_PURE_ KULA_NONNULL_(1);
 KULA_API size_t kula_capacity_(kula_buf buffer) KULA_PURE_ KULA_NONNULL_(1);
@@ -337,9 +349,9 @@ KULA_INLINE_ void kula_vec_free(kula_vec *vec)
     kula_vec_free_(held);
 }
 
-#define kula_free(buffer) kula_free(KULA_BUF_ADDRESS_(buffer))
+#define kula_free(buffer)                 kula_free(KULA_BUF_ADDRESS_(buffer))
 #define kula_vec_add(vec, buffer, length) kula_vec_add(vec, KULA_BUF_ADDRESS_(buffer), length)
-#define kula_vec_free(vec) kula_vec_free(KULA_VEC_ADDRESS_(vec))
+#define kula_vec_free(vec)                kula_vec_free(KULA_VEC_ADDRESS_(vec))
 
 #ifdef __cplusplus
 }
@@ -357,23 +369,23 @@ extern "C" {
 
 enum kula_event_flags {
     KULA_EVENT_MORE = 1 << 0,      /* not the last event of this operation */
-    KULA_EVENT_MESSAGE = 1 << 1,   /* from kula_post: op is 0, result the value, user the pointer */
+    KULA_EVENT_MESSAGE = 1 << 1,   /* from kula_post: op 0, result = value, user = pointer */
     KULA_EVENT_TIMED_OUT = 1 << 2, /* result bytes moved before the deadline stopped it */
     KULA_EVENT_CANCELLED = 1 << 3, /* result bytes moved before a cancel stopped it */
     KULA_EVENT_ERROR = 1 << 4,     /* result bytes moved before `error` stopped it */
-    KULA_EVENT_LATE = 1 << 5,      /* the deadline passed, but the call could not be stopped: the
-                                    * result is what the call then gave */
+    KULA_EVENT_LATE = 1 << 5,      /* the deadline passed, but the call could not be stopped:
+                                    * the result is what the call then gave */
 };
 
 /* One completion. `result` is a count, a descriptor or 0; or a negative errno. Partial progress is
  * never hidden: if any byte moved, result is that count, and a flag says what stopped it. A
  * descriptor in `result` is yours once kula_next has returned the event. */
 struct kula_event {
-    kula_op op;       /* the operation; 0 for a message */
-    int32_t result;   /* >= 0, or a negative errno */
-    uint32_t flags;   /* enum kula_event_flags */
-    void *user;       /* as given when the operation was handed over */
-    int32_t error;    /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
+    kula_op op;     /* the operation; 0 for a message */
+    int32_t result; /* >= 0, or a negative errno */
+    uint32_t flags; /* enum kula_event_flags */
+    void *user;     /* as given when the operation was handed over */
+    int32_t error;  /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
     uint32_t private_index;  /* for kula_take; not for programs */
     uint64_t private_holder; /* for kula_take; not for programs */
 };
@@ -487,7 +499,10 @@ KULA_API int kula_wake(struct kula_ring *ring);
  *          NULL ring, or an empty, stale or forged handle (misuse)
  * Thread:  any; posting to a ring that is being closed at the same time is the program's error
  * Kernel:  at most one write(2) to an eventfd, and only when the receiver sleeps */
-KULA_INLINE_ int kula_post(struct kula_ring *ring, kula_buf *buffer, int32_t value, void *pointer)
+KULA_INLINE_ int kula_post(struct kula_ring *ring,
+                           kula_buf *buffer,
+                           int32_t value,
+                           void *pointer)
 {
     kula_buf held = NULL;
     if (buffer) {
@@ -499,7 +514,7 @@ KULA_INLINE_ int kula_post(struct kula_ring *ring, kula_buf *buffer, int32_t val
     return kula_post_(ring, held, value, pointer);
 }
 
-#define kula_post(ring, buffer, value, pointer)                                                    \
+#define kula_post(ring, buffer, value, pointer) \
     kula_post(ring, KULA_BUF_ADDRESS_OR_NULL_(buffer), value, pointer)
 
 #ifdef __cplusplus

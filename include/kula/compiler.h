@@ -10,13 +10,13 @@
 #include <stddef.h>
 
 #if defined __clang__
-#    define KULA_GCC_ 0
+#    define KULA_GCC_   0
 #    define KULA_CLANG_ __clang_major__
 #elif defined __GNUC__
-#    define KULA_GCC_ __GNUC__
+#    define KULA_GCC_   __GNUC__
 #    define KULA_CLANG_ 0
 #else
-#    define KULA_GCC_ 0
+#    define KULA_GCC_   0
 #    define KULA_CLANG_ 0
 #endif
 
@@ -28,9 +28,9 @@
 
 #if KULA_GCC_ || KULA_CLANG_
 #    define KULA_MUST_USE __attribute__((__warn_unused_result__))
-#    define KULA_PURE_ __attribute__((__pure__))
-#    define KULA_INLINE_ static inline __attribute__((__always_inline__))
-#    define KULA_API __attribute__((__visibility__("default")))
+#    define KULA_PURE_    __attribute__((__pure__))
+#    define KULA_INLINE_  static inline __attribute__((__always_inline__))
+#    define KULA_API      __attribute__((__visibility__("default")))
 #else
 #    define KULA_MUST_USE
 #    define KULA_PURE_
@@ -62,7 +62,7 @@
 #        define KULA_OWNERSHIP_CLASS_ __malloc__
 #    endif
 #    define KULA_TAKES_(n) __attribute__((__ownership_takes__(KULA_OWNERSHIP_CLASS_, n)))
-#    define KULA_GIVES_ __attribute__((__ownership_returns__(KULA_OWNERSHIP_CLASS_)))
+#    define KULA_GIVES_    __attribute__((__ownership_returns__(KULA_OWNERSHIP_CLASS_)))
 #else
 #    define KULA_TAKES_(n)
 #    define KULA_GIVES_
@@ -82,26 +82,27 @@ extern "C" {
  * compiler has proved that the handle is empty, or that the length is larger than the buffer.
  * The attribute is "warning", so that a program with an invariant that the compiler cannot see is
  * told and not stopped; our own builds turn it into an error. */
-#if (KULA_GCC_ || KULA_CLANG_ >= 14) && KULA_HAS_ATTRIBUTE_(warning) && !defined __clang_analyzer__
-void kula_static_moved_(void) __attribute__((__warning__(
-    "kula: this handle is empty here: its buffer was already handed over")));
+#if (KULA_GCC_ || KULA_CLANG_ >= 14) && KULA_HAS_ATTRIBUTE_(warning) && \
+    !defined __clang_analyzer__
+void kula_static_moved_(void) __attribute__((
+    __warning__("kula: this handle is empty here: its buffer was already handed over")));
 void kula_static_length_(void)
     __attribute__((__warning__("kula: this length is larger than the buffer")));
-#    define KULA_CHECK_LIVE_(handle)                                                               \
-        do {                                                                                       \
-            if (__builtin_constant_p((handle) == NULL) && (handle) == NULL) {                      \
-                kula_static_moved_();                                                              \
-            }                                                                                      \
+#    define KULA_CHECK_LIVE_(handle)                                          \
+        do {                                                                  \
+            if (__builtin_constant_p((handle) == NULL) && (handle) == NULL) { \
+                kula_static_moved_();                                         \
+            }                                                                 \
         } while (0)
-#    define KULA_CHECK_LENGTH_(handle, length)                                                     \
-        do {                                                                                       \
-            if (__builtin_constant_p((length) > __builtin_object_size((handle), 0)) &&             \
-                (length) > __builtin_object_size((handle), 0)) {                                   \
-                kula_static_length_();                                                             \
-            }                                                                                      \
+#    define KULA_CHECK_LENGTH_(handle, length)                                         \
+        do {                                                                           \
+            if (__builtin_constant_p((length) > __builtin_object_size((handle), 0)) && \
+                (length) > __builtin_object_size((handle), 0)) {                       \
+                kula_static_length_();                                                 \
+            }                                                                          \
         } while (0)
 #else
-#    define KULA_CHECK_LIVE_(handle) ((void)0)
+#    define KULA_CHECK_LIVE_(handle)           ((void)0)
 #    define KULA_CHECK_LENGTH_(handle, length) ((void)(length))
 #endif
 

@@ -46,16 +46,12 @@ KULA_API kula_op kula_write_(struct kula_ring *ring,
                              size_t length,
                              int64_t offset,
                              void *user) KULA_TAKES_(3) KULA_NONNULL_(3);
-KULA_API kula_op kula_readv_(struct kula_ring *ring,
-                             int fd,
-                             kula_vec vec,
-                             int64_t offset,
-                             void *user) KULA_TAKES_(3) KULA_NONNULL_(3);
-KULA_API kula_op kula_writev_(struct kula_ring *ring,
-                              int fd,
-                              kula_vec vec,
-                              int64_t offset,
-                              void *user) KULA_TAKES_(3) KULA_NONNULL_(3);
+KULA_API kula_op
+kula_readv_(struct kula_ring *ring, int fd, kula_vec vec, int64_t offset, void *user)
+    KULA_TAKES_(3) KULA_NONNULL_(3);
+KULA_API kula_op
+kula_writev_(struct kula_ring *ring, int fd, kula_vec vec, int64_t offset, void *user)
+    KULA_TAKES_(3) KULA_NONNULL_(3);
 KULA_API kula_op kula_recv_(struct kula_ring *ring,
                             int fd,
                             kula_buf buffer,
@@ -73,25 +69,25 @@ KULA_API int kula_post_(struct kula_ring *ring, kula_buf buffer, int32_t value, 
 
 /* What a producer of a buffer, or of a vec, carries: "the caller owns the result, and these are
  * the ways to end that". One list, so that a new operation is added in one place. */
-#define KULA_BUF_OWNED_                                                                            \
-    KULA_MUST_USE KULA_GIVES_ KULA_ENDS_(kula_free_, 1) KULA_ENDS_(kula_vec_add_, 2)               \
-        KULA_ENDS_(kula_read_, 3) KULA_ENDS_(kula_write_, 3) KULA_ENDS_(kula_recv_, 3)             \
+#define KULA_BUF_OWNED_                                                                \
+    KULA_MUST_USE KULA_GIVES_ KULA_ENDS_(kula_free_, 1) KULA_ENDS_(kula_vec_add_, 2)   \
+        KULA_ENDS_(kula_read_, 3) KULA_ENDS_(kula_write_, 3) KULA_ENDS_(kula_recv_, 3) \
             KULA_ENDS_(kula_send_, 3) KULA_ENDS_(kula_post_, 2)
-#define KULA_VEC_OWNED_                                                                            \
-    KULA_MUST_USE KULA_GIVES_ KULA_ENDS_(kula_vec_free_, 1) KULA_ENDS_(kula_readv_, 3)             \
+#define KULA_VEC_OWNED_                                                                \
+    KULA_MUST_USE KULA_GIVES_ KULA_ENDS_(kula_vec_free_, 1) KULA_ENDS_(kula_readv_, 3) \
         KULA_ENDS_(kula_writev_, 3)
 
 /* Consuming calls want the address of a variable. Plain prototypes only warn about anything else
  * (before gcc 14 and clang 16); _Generic without a default makes it an error everywhere. */
 #if !defined __cplusplus && defined __STDC_VERSION__ && __STDC_VERSION__ >= 201112L
 #    define KULA_BUF_ADDRESS_(argument) _Generic((argument), kula_buf * : (argument))
-#    define KULA_BUF_ADDRESS_OR_NULL_(argument)                                                    \
+#    define KULA_BUF_ADDRESS_OR_NULL_(argument) \
         _Generic((argument), kula_buf * : (argument), void * : (argument))
 #    define KULA_VEC_ADDRESS_(argument) _Generic((argument), kula_vec * : (argument))
 #else
-#    define KULA_BUF_ADDRESS_(argument) (argument)
+#    define KULA_BUF_ADDRESS_(argument)         (argument)
 #    define KULA_BUF_ADDRESS_OR_NULL_(argument) (argument)
-#    define KULA_VEC_ADDRESS_(argument) (argument)
+#    define KULA_VEC_ADDRESS_(argument)         (argument)
 #endif
 
 #ifdef __cplusplus

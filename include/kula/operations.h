@@ -161,17 +161,17 @@ KULA_INLINE_ kula_op kula_send(struct kula_ring *ring,
     return kula_send_(ring, fd, held, length, msg_flags, user);
 }
 
-#define kula_read(ring, fd, buffer, length, offset, user)                                          \
+#define kula_read(ring, fd, buffer, length, offset, user) \
     kula_read(ring, fd, KULA_BUF_ADDRESS_(buffer), length, offset, user)
-#define kula_write(ring, fd, buffer, length, offset, user)                                         \
+#define kula_write(ring, fd, buffer, length, offset, user) \
     kula_write(ring, fd, KULA_BUF_ADDRESS_(buffer), length, offset, user)
-#define kula_readv(ring, fd, vec, offset, user)                                                    \
+#define kula_readv(ring, fd, vec, offset, user) \
     kula_readv(ring, fd, KULA_VEC_ADDRESS_(vec), offset, user)
-#define kula_writev(ring, fd, vec, offset, user)                                                   \
+#define kula_writev(ring, fd, vec, offset, user) \
     kula_writev(ring, fd, KULA_VEC_ADDRESS_(vec), offset, user)
-#define kula_recv(ring, fd, buffer, length, msg_flags, user)                                       \
+#define kula_recv(ring, fd, buffer, length, msg_flags, user) \
     kula_recv(ring, fd, KULA_BUF_ADDRESS_(buffer), length, msg_flags, user)
-#define kula_send(ring, fd, buffer, length, msg_flags, user)                                       \
+#define kula_send(ring, fd, buffer, length, msg_flags, user) \
     kula_send(ring, fd, KULA_BUF_ADDRESS_(buffer), length, msg_flags, user)
 
 /* ---- Operations without a buffer ---------------------------------------------------------- */
@@ -327,11 +327,8 @@ struct kula_stat {
  * Errors:  -EINVAL path NULL or flags unknown; -ENAMETOOLONG; as statx(2)
  * Thread:  owner
  * Kernel:  uring: IORING_OP_STATX (5.6); else statx(2) in a worker; fstatat(2) off Linux */
-KULA_API kula_op kula_statx(struct kula_ring *ring,
-                            int directory_fd,
-                            const char *path,
-                            int flags,
-                            void *user);
+KULA_API kula_op
+kula_statx(struct kula_ring *ring, int directory_fd, const char *path, int flags, void *user);
 
 /* Waits until a descriptor is ready. The result is the set of events that are, as poll(2) has them;
  * POLLERR and POLLHUP are always reported. A regular file is ready at once.
@@ -365,14 +362,16 @@ typedef int32_t (*kula_offload_fn)(void *arg);
  * Errors:  the event: what the function returned; -EINVAL NULL; -ECANCELED
  * Thread:  owner; the function runs on a worker thread (blocking: on the owner's)
  * Kernel:  threads */
-KULA_API kula_op
-kula_offload(struct kula_ring *ring, kula_offload_fn function, void *arg, void *user);
+KULA_API kula_op kula_offload(struct kula_ring *ring,
+                              kula_offload_fn function,
+                              void *arg,
+                              void *user);
 
 /* ---- Modifiers ---------------------------------------------------------------------------- */
 
 enum kula_options {
-    KULA_FULL = 1 << 0,      /* transfers: go on after a short one until everything is moved, the end
-                              * of the file, or an error; the result is the total */
+    KULA_FULL = 1 << 0,      /* transfers: go on after a short one until everything is moved,
+                              * the end of the file, or an error; the result is the total */
     KULA_UNORDERED = 1 << 1, /* stream transfers: do not wait for earlier ones */
     KULA_NOWAIT = 1 << 2,    /* end with -EAGAIN rather than wait */
     KULA_REGARDLESS = 1 << 3 /* with kula_after: start also when the other one failed */

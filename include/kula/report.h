@@ -44,7 +44,7 @@ struct kula_candidate {
 
 #define KULA_CANDIDATES_MAX 4
 #define KULA_OPERATIONS_MAX 64
-#define KULA_UNLIMITED UINT64_MAX
+#define KULA_UNLIMITED      UINT64_MAX
 
 /* Start with .size = sizeof(struct kula_report). Texts are never NULL and may be empty. */
 struct kula_report {
@@ -52,11 +52,14 @@ struct kula_report {
     int32_t chosen; /* index into candidates, or -1 */
     uint32_t candidate_count;
     struct kula_candidate candidates[KULA_CANDIDATES_MAX]; /* in the order of preference */
+
     char reason[200]; /* why this one, in a sentence */
 
-    char setup[120];    /* uring: which rung of the setup ladder held, in names of flags */
-    uint64_t features;  /* what the ring works with after masks: bits for kula_feature_name */
+    char setup[120];   /* uring: which rung of the setup ladder held, in names of flags */
+    uint64_t features; /* what the ring works with after masks: bits for kula_feature_name */
+
     uint8_t routes[KULA_OPERATIONS_MAX]; /* enum kula_route by operation: kula_operation_name */
+
     char mask[120];        /* the mask in force, "" = none */
     char environment[200]; /* the KULA_* variables that were heeded; "" = none */
 
