@@ -1,0 +1,186 @@
+/* ring.h - the ring object, and the short ways in and out of its lists.
+ *
+ * The object stands on pages that a child of fork() finds zeroed, so its first word tells in one
+ * compare whether the caller is the owner: the owner's thread, another thread, or a child (0).
+ */
+#ifndef KULA_COMMON_RING_H
+#define KULA_COMMON_RING_H
+
+#include "backend.h"
+#include "fd.h"
+#include "slot.h"
+#include "system.h"
+#include "timer.h"
+
+struct kula__pool;
+struct kula__workers;
+struct kula__fd_page;
+
+/* A singly linked list of records with a tail. An empty list has tail == &head. */
+struct kula__list {
+    struct kula__slot *head;
+    struct kula__slot **tail;
+};
+
+static inline void kula__list_init(struct kula__list *list)
+{
+    list->head = NULL;
+    list->tail = &list->head;
+}
+
+static inline void kula__list_append(struct kula__list *list, struct kula__slot *slot)
+{
+    slot->next = NULL;
+    *list->tail = slot;
+    list->tail = &slot->next;
+}
+
+static inline struct kula__slot *kula__list_pop(struct kula__list *list)
+{
+    struct kula__slot *slot = list->head;
+    if (slot) {
+        list->head = slot->next;
+        if (!list->head) {
+            list->tail = &list->head;
+        }
+    }
+    return slot;
+}
+
+struct kula__settings { /* config, environment and mask, resolved */
+    uint32_t flags;
+    uint32_t entries;
+    uint32_t threads_max;
+    uint32_t operations_max;
+    uint32_t messages_max;
+    uint64_t features_off;   /* masked: bits of enum kula__feature */
+    uint64_t operations_off; /* masked: bit 1 << enum kula__operation */
+    kula_log_fn log;
+    void *log_arg;
+};
+
+struct kula_ring {
+    /* --- handing over --- */
+    uintptr_t owner; /* kula__thread_self() of the owner; 0 in a child; 1 while a function of the
+                      * program runs on the owner's thread */
+    uint32_t id;     /* unique in the process, never 0 */
+    uint32_t in_flight; /* accepted and not finished, whoever has it; detached ones as well */
+    struct kula__list pending; /* handed over, not started: the backend empties it from the head */
+    struct kula__slot *free_operations;
+    struct kula__fd_page **fd_pages;
+    uint32_t fd_page_count;
+    uint32_t pending_count;
+
+    /* --- coming home --- */
+    struct kula__list done; /* finished, not pulled */
+    uint32_t done_count;
+    uint32_t detached;             /* of in_flight: those that bring no event */
+    struct kula__slot *event_slot; /* whose event was pulled last and may hold something; or NULL */
+    const struct kula__backend *backend;
+    void *state; /* the backend's own: backend->state_bytes, zeroed before open */
+    struct kula_event event;
+
+    /* --- seen less often --- */
+    struct kula__list refused;  /* ended before they started; into done at the next flush or wait */
+    struct kula__list closing;  /* kula_close_fd that have not yet asked their operations to end */
+    uint32_t sift;              /* pending holds cancelled or held operations: look before flushing */
+    bool closing_down;          /* kula_close has begun */
+    bool broken;                /* -EBADR: nothing is freed any more, nothing accepted */
+    bool embedded;              /* kula_pollable was called */
+    struct kula__timers timers; /* timers and deadlines */
+    struct kula__pool *pool;
+    struct kula__workers *workers; /* made when first needed */
+    uint64_t features;             /* enum kula__feature that this ring works with, after the mask */
+    uint8_t routes[KULA__OP_COUNT];
+    struct kula__settings settings;
+    struct kula_report *report; /* as of opening; kept for kula_describe */
+    uint64_t untaken;           /* buffers that kula_next had to recycle */
+    void *free_blocks[4];       /* block.c */
+    void *operation_chunks;     /* list of chunks that belong to the operation table */
+    uint32_t operation_count;   /* records handed out of them, ever: the watermark */
+    uint32_t operation_limit;
+    uint32_t chunk_next;        /* next unused record of the newest chunk, and how many are left */
+    uint32_t chunk_left;
+    uint32_t reserve;           /* operation records kept back for kula_close_fd */
+    char explanation[256];
+    struct kula_ring *next_ring; /* process.c: all rings of the process */
+
+    /* --- written by other threads: lines of their own --- */
+    _Alignas(64) _Atomic(struct kula__slot *) inbox; /* newest first */
+    atomic_uint asleep;                              /* 1: whoever adds to the inbox must signal */
+    atomic_uint woken;                               /* kula_wake was called */
+    struct kula__signal wake; /* read by the backend while it sleeps */
+    _Alignas(64) _Atomic uint64_t free_messages; /* tag << 32 | index: a stack, tag against ABA */
+    atomic_uint messages_made;
+    atomic_uint message_lock;
+};
+
+/* A number that is different for every live thread and never 0 or 1. */
+extern _Thread_local char kula__thread_anchor;
+static inline uintptr_t kula__thread_self(void)
+{
+    return (uintptr_t)&kula__thread_anchor;
+}
+
+static inline bool kula__is_owner(const struct kula_ring *ring)
+{
+    return kula__likely(ring && ring->owner == kula__thread_self());
+}
+
+/* Why the caller is not the owner, as a misuse report and a negative errno: -EINVAL no ring, -EPERM
+ * wrong thread, -EOWNERDEAD child after fork, -EDEADLK from inside a function of the program. */
+int kula__not_owner(const struct kula_ring *ring, const char *operation);
+
+/* ---- The end of an operation (finish.c) ---------------------------------------------------- */
+
+/* The one way to the end: a backend, a worker's return, a timer or a refusal gives the raw result,
+ * a count, descriptor or 0, or a negative errno, never -EINTR. It normalises the result, goes on
+ * with what KULA_FULL has left, passes on the descriptor's turn, unpins, releases successors, and
+ * puts the operation on the done list. It may put operations on the pending list: whoever drives
+ * the ring flushes until that is empty. Thread: owner. */
+void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
+
+/* The same for the case that needs none of that, inlined into the backend's harvest. The caller
+ * counts: ring->in_flight -= n and ring->done_count += n once for a batch. Returns false, and has
+ * done nothing, when kula__finish is needed. */
+static inline bool kula__finish_short(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
+{
+    if (kula__unlikely((slot->attention & KULA__ATTENTION_AT_END) || result < 0)) {
+        return false;
+    }
+    int32_t fd = slot->fd;
+    if (fd >= 0) {
+        struct kula__fd *record =
+            &ring->fd_pages[(uint32_t)fd / KULA__FD_PAGE]->fds[(uint32_t)fd % KULA__FD_PAGE];
+        if (kula__unlikely(record->closing)) {
+            return false;
+        }
+        record->pins--;
+    }
+    slot->result = result;
+    slot->event_flags = 0;
+    kula__word_finish(slot, kula__slot_word(slot));
+    kula__list_append(&ring->done, slot);
+    return true;
+}
+
+/* ---- Sleeping and waking (inbox.c) ---------------------------------------------------------- */
+
+/* Announces that the owner is about to sleep on ring->wake.read_fd. False: there is something in the
+ * inbox or kula_wake was called, so do not. After sleeping, or deciding not to, call the end. */
+bool kula__sleep_begin(struct kula_ring *ring);
+void kula__sleep_end(struct kula_ring *ring);
+
+/* Puts a record into a ring's inbox from any thread and wakes the ring if it sleeps. The record must
+ * be held by the ring (or done); result and event_flags are set. Workers bring operations home this
+ * way (operation's slot->result = raw result), posts and refused hand-overs as well. */
+void kula__inbox_push(struct kula_ring *ring, struct kula__slot *slot);
+
+/* Takes everything out of the inbox and finishes it. Thread: owner. */
+void kula__inbox_drain(struct kula_ring *ring);
+
+/* The log sink of a ring (or of settings), printf-like; level: enum kula_log_level. */
+void kula__log(const struct kula__settings *settings, int level, const char *format, ...)
+    __attribute__((__format__(__printf__, 3, 4)));
+
+#endif

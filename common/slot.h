@@ -1,0 +1,321 @@
+/* slot.h - records: every buffer, and every operation under way, is one of them.
+ *
+ * All records of the process live in one two-level table that is never unmapped, so that any 64-bit
+ * value at all can be checked without touching memory that is not ours. The state of a record is
+ * one word, and that word *is* the only handle that is valid at the moment:
+ *
+ *     word = generation << 24 | index          index 1..2^24-1, 0 is never used
+ *
+ * The generation grows by one at every change of hands and says, modulo 4, who has the record:
+ *
+ *     0  the program        its kula_buf or kula_vec is this very word
+ *     1  the ring           its kula_op is this word; for uring it is user_data as well
+ *     2  done, not taken    the event has been, or will be, pulled
+ *     3  nobody             free
+ *
+ * So to validate a handle is to compare it with the word, and to hand it over is one
+ * compare-and-swap from w to w + KULA__STEP. Two values would not do: with "done" told apart from
+ * "in flight", a forged or early event can never give out memory that the kernel still has.
+ * The generation stands above the index so that it wraps by itself; it starts at 2^39, which makes
+ * a handle an address that no program can own.
+ *
+ *     alloc      3 -> 0            submit   0 -> 1       finish        1 -> 2
+ *     operation  3 -> 1            take     2 -> 0       recycle       2 -> 3
+ *     free       0 -> 3            undo     1 -> 3 (a vec's member that goes straight home)
+ *
+ * These arrows are the functions kula__word_*() below, and nothing else writes the word.
+ */
+#ifndef KULA_COMMON_SLOT_H
+#define KULA_COMMON_SLOT_H
+
+#include "operation.h"
+
+#include <kula.h>
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KULA__INDEX_BITS 24
+#define KULA__STEP (UINT64_C(1) << KULA__INDEX_BITS)
+#define KULA__INDEX_MASK (KULA__STEP - 1)
+
+#define kula__likely(condition) __builtin_expect(!!(condition), 1)
+#define kula__unlikely(condition) __builtin_expect(!!(condition), 0)
+
+enum kula__holder {
+    KULA__HELD_BY_PROGRAM = 0,
+    KULA__HELD_BY_RING = 1,
+    KULA__HELD_BY_EVENT = 2,
+    KULA__HELD_BY_NOBODY = 3,
+};
+
+/* What a record is. Zero: never used. */
+enum kula__kind {
+    KULA__KIND_NONE = 0,
+    KULA__KIND_OPERATION, /* an operation without a buffer; home: the ring's operation table */
+    KULA__KIND_BUFFER,    /* a pool buffer of a size class; home: its pool */
+    KULA__KIND_LARGE,     /* a buffer with a mapping of its own; home: its pool */
+    KULA__KIND_VEC,       /* a list of buffers; home: its pool */
+    KULA__KIND_MESSAGE,   /* a message without a buffer; home: the receiving ring */
+};
+
+/* What has to be looked at when an operation ends, or is cancelled. No bit set and a result that is
+ * not negative: the short way home. */
+enum kula__attention {
+    KULA__ORDERED = 1 << 0,    /* it is the stream transfer under way in its descriptor's lane */
+    KULA__QUEUED = 1 << 1,     /* it waits its turn in that lane */
+    KULA__FULL = 1 << 2,       /* KULA_FULL: cold->progress counts what has moved */
+    KULA__NOWAIT = 1 << 3,     /* KULA_NOWAIT */
+    KULA__UNORDERED = 1 << 4,  /* KULA_UNORDERED */
+    KULA__REGARDLESS = 1 << 5, /* KULA_REGARDLESS */
+    KULA__AFTER = 1 << 6,      /* it waits for cold->predecessor */
+    KULA__BEFORE = 1 << 7,     /* others wait for it: cold->successors */
+    KULA__DEADLINE = 1 << 8,   /* it is in the timer heap at cold->heap_position */
+    KULA__TIMED_OUT = 1 << 9,  /* its deadline has asked for its end */
+    KULA__CANCEL = 1 << 10,    /* the program has asked for its end */
+    KULA__DETACHED = 1 << 11,  /* no event: recycle when it ends */
+    KULA__DESCRIPTOR = 1 << 12, /* a result that is not negative is a descriptor */
+    KULA__BLOCK = 1 << 13,     /* cold->block belongs to it */
+    KULA__POOLED = 1 << 14,    /* a worker has it, or will: cancel goes there */
+    KULA__SPECIAL = 1 << 15,   /* its end means more: closing a descriptor */
+};
+#define KULA__ATTENTION_AT_END                                                                     \
+    (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE |     \
+     KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__SPECIAL)
+
+/* The hot record: one cache line. While it is in flight `next` is whoever's list it is in: pending,
+ * a lane of a descriptor, a backend's own, the workers', done. */
+struct kula__slot {
+    _Atomic uint64_t word; /* see above */
+    uint8_t operation;     /* enum kula__operation */
+    uint8_t kind;          /* enum kula__kind */
+    uint16_t attention;    /* enum kula__attention */
+    int32_t fd;            /* descriptor, or -1; >= 0 in flight means that its record is pinned */
+    union {
+        int64_t offset; /* in flight: KULA_CUR or a position; socket: the protocol */
+        struct {        /* done */
+            int32_t result;
+            uint32_t event_flags;
+        };
+    };
+    union {
+        unsigned char *data;      /* buffers: first byte after the window */
+        kula_offload_fn function; /* offload */
+    };
+    uint32_t length;  /* bytes to move; readv, writev: count of cold->block's iovecs; openat: mode;
+                       * bind, connect: bytes of the address; socket: domain */
+    uint32_t opflags; /* recv, send: msg_flags; openat, statx: flags; poll: events; socket: type;
+                       * listen: backlog; shutdown: how */
+    void *user;
+    struct kula__slot *next;
+    uint32_t capacity; /* buffers: bytes from data on */
+    uint32_t ring_id;  /* the ring that has it, or had it last */
+};
+
+#if UINTPTR_MAX == UINT64_MAX
+static_assert(sizeof(struct kula__slot) == 64, "a record is one cache line");
+#endif
+
+/* The cold record, under the same index: only what an attention bit, or the kind, says is valid. */
+struct kula__cold {
+    void *block;                   /* BLOCK: address, path, iovecs, stat (see block.h) */
+    void *argument;                /* offload: its argument */
+    struct kula__slot *successors; /* BEFORE: linked by next_successor */
+    struct kula__slot *next_successor;
+    struct kula__slot *predecessor; /* AFTER */
+    int64_t expiry_ns;              /* DEADLINE or timer: when, monotonic */
+    uint32_t heap_position;
+    uint32_t progress; /* FULL: bytes moved by earlier pieces */
+    int32_t error;     /* done with KULA_EVENT_ERROR */
+    uint32_t transfer_length; /* FULL, AFTER chains: what was asked for at first */
+    int32_t descriptor; /* the fd as given, for explaining (slot->fd may be -1 for a refused one) */
+
+    unsigned char *base;    /* buffers: first byte of the whole */
+    uint32_t base_capacity; /* buffers: what was asked for */
+    uint32_t size_class;    /* buffers: which list of the pool; large: bytes mapped / page size */
+
+    struct kula__slot *vec_first; /* VEC: members, linked by next */
+    struct kula__slot *vec_last;
+    uint32_t vec_count;
+    int32_t vec_error; /* VEC: 0, or what the operation will end in */
+
+    uint64_t scratch[3]; /* the backend's, while it has the operation; undefined at the start */
+    struct kula__slot *previous; /* the backend's: a second link where a list needs one */
+};
+
+/* ---- The table ---------------------------------------------------------------------------- */
+
+#if UINTPTR_MAX == UINT64_MAX
+#    define KULA__SLAB_COUNT 4096u
+#else
+#    define KULA__SLAB_COUNT 16u /* a handle has 16 bits of index */
+#endif
+#define KULA__SLAB_SLOTS 4096u
+#define KULA__CHUNK_SLOTS 256u /* records are given to rings and pools in chunks */
+
+extern struct kula__slot *_Atomic kula__slabs[KULA__SLAB_COUNT];
+extern struct kula__cold *_Atomic kula__cold_slabs[KULA__SLAB_COUNT];
+
+static inline uint32_t kula__word_index(uint64_t word)
+{
+    return (uint32_t)(word & KULA__INDEX_MASK);
+}
+
+static inline uint64_t kula__word_generation(uint64_t word)
+{
+    return word >> KULA__INDEX_BITS;
+}
+
+static inline enum kula__holder kula__word_holder(uint64_t word)
+{
+    return (enum kula__holder)((word >> KULA__INDEX_BITS) & 3);
+}
+
+/* The record of an index that is known to exist. */
+static inline struct kula__slot *kula__slot_at(uint32_t index)
+{
+    /* relaxed: the index was published after its slab, by whoever handed it to this thread */
+    struct kula__slot *slab =
+        atomic_load_explicit(&kula__slabs[index / KULA__SLAB_SLOTS], memory_order_relaxed);
+    return slab + index % KULA__SLAB_SLOTS;
+}
+
+/* The record that any 64-bit value at all would name, or NULL. It may be free, or another's. */
+static inline struct kula__slot *kula__slot_find(uint64_t word)
+{
+    uint32_t index = kula__word_index(word);
+    if (kula__unlikely(index / KULA__SLAB_SLOTS >= KULA__SLAB_COUNT)) {
+        return NULL;
+    }
+    /* acquire: pairs with the release that published the slab; the index may be made up */
+    struct kula__slot *slab =
+        atomic_load_explicit(&kula__slabs[index / KULA__SLAB_SLOTS], memory_order_acquire);
+    return kula__likely(slab) ? slab + index % KULA__SLAB_SLOTS : NULL;
+}
+
+/* relaxed: whoever asks has the record, so nobody else is writing its word */
+static inline uint64_t kula__slot_word(const struct kula__slot *slot)
+{
+    return atomic_load_explicit(&slot->word, memory_order_relaxed);
+}
+
+static inline uint32_t kula__slot_index(const struct kula__slot *slot)
+{
+    return kula__word_index(kula__slot_word(slot));
+}
+
+static inline struct kula__cold *kula__cold_of(const struct kula__slot *slot)
+{
+    uint32_t index = kula__slot_index(slot);
+    struct kula__cold *slab =
+        atomic_load_explicit(&kula__cold_slabs[index / KULA__SLAB_SLOTS], memory_order_relaxed);
+    return slab + index % KULA__SLAB_SLOTS;
+}
+
+/* Gives `home` a chunk of KULA__CHUNK_SLOTS records; the index of the first one, or 0 when there is
+ * no memory or no index left. Their words may be 0 (never used) or free. Thread: any. */
+uint32_t kula__chunk_take(void *home);
+
+/* Gives a chunk back. All its records must be free. Thread: any. */
+void kula__chunk_return(uint32_t first_index);
+
+/* Whom the chunk of a record belongs to. Thread: whoever has the record. */
+void *kula__slot_home(uint32_t index);
+
+/* Calls `visit` for every record that exists and that this ring has had last. Slow: for cancelling
+ * and listing. The visitor may end operations. Thread: the ring's owner. */
+void kula__slots_visit(uint32_t ring_id,
+                       void (*visit)(struct kula__slot *slot, void *arg),
+                       void *arg);
+
+/* ---- The one place where the word changes -------------------------------------------------- */
+
+/* free -> held by the program. The first use of a record starts its generation. Returns the handle.
+ * Plain load and store: a free record is known only to its home. */
+static inline uint64_t kula__word_allocate(struct kula__slot *slot, uint32_t index)
+{
+    uint64_t word = kula__slot_word(slot);
+    if (word == 0) {
+        word = (UINT64_C(1) << 63) | (uint64_t)KULA__HELD_BY_NOBODY << KULA__INDEX_BITS | index;
+    }
+    word += KULA__STEP;
+    atomic_store_explicit(&slot->word, word, memory_order_relaxed);
+    return word;
+}
+
+/* free -> held by the ring, for operations without a buffer. Returns the operation's name. */
+static inline uint64_t kula__word_start(struct kula__slot *slot)
+{
+    uint64_t word = kula__slot_word(slot) + 2 * KULA__STEP;
+    atomic_store_explicit(&slot->word, word, memory_order_relaxed);
+    return word;
+}
+
+/* held by the program -> held by the ring: validates the handle and takes the buffer in one step.
+ * acquire: what an earlier holder on another thread wrote is seen; release: nothing that the
+ * program wrote into the record through kula_window may be seen after the hand-over. */
+static inline bool kula__word_hand_over(struct kula__slot *slot, uint64_t handle)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &slot->word, &handle, handle + KULA__STEP, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* held by the program -> free, from any thread. */
+static inline bool kula__word_free(struct kula__slot *slot, uint64_t handle)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &slot->word, &handle, handle + 3 * KULA__STEP, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* held by the ring -> done. release: a take or a stale check on another thread sees the result. */
+static inline void kula__word_finish(struct kula__slot *slot, uint64_t operation)
+{
+    atomic_store_explicit(&slot->word, operation + KULA__STEP, memory_order_release);
+}
+
+/* done -> held by the program. Returns the new handle. */
+static inline uint64_t kula__word_take(struct kula__slot *slot, uint64_t operation)
+{
+    uint64_t word = operation + 3 * KULA__STEP;
+    atomic_store_explicit(&slot->word, word, memory_order_release);
+    return word;
+}
+
+/* done -> free */
+static inline void kula__word_recycle(struct kula__slot *slot, uint64_t operation)
+{
+    atomic_store_explicit(&slot->word, operation + 2 * KULA__STEP, memory_order_release);
+}
+
+/* held by the ring -> free, without ever having been done: a record whose operation never was. */
+static inline void kula__word_undo(struct kula__slot *slot, uint64_t operation)
+{
+    atomic_store_explicit(&slot->word, operation + 2 * KULA__STEP, memory_order_release);
+}
+
+/* ---- Handles ------------------------------------------------------------------------------ */
+
+/* A handle is the word where a pointer has 64 bits. Where it has 32, it is 16 bits of index and 16
+ * of generation; the rest of the word is looked up, and a stale handle is found only with
+ * probability 1 - 2^-14 after that many changes of hands. */
+#if UINTPTR_MAX == UINT64_MAX
+static inline uint64_t kula__handle_word(const void *handle)
+{
+    return (uint64_t)(uintptr_t)handle;
+}
+static inline void *kula__word_handle(uint64_t word)
+{
+    return (void *)(uintptr_t)word;
+}
+#else
+uint64_t kula__handle_word(const void *handle);
+static inline void *kula__word_handle(uint64_t word)
+{
+    return (void *)((uintptr_t)(kula__word_generation(word) << 16) | kula__word_index(word));
+}
+#endif
+
+#endif

@@ -1,0 +1,38 @@
+/* workers.h - a ring's worker threads: bounded, growing, made when first needed.
+ *
+ * Two classes share them: FILE calls end by themselves; SLOW ones may wait for ever for somebody else
+ * (opening a FIFO, a function of the program). SLOW calls never get the last quarter of the threads
+ * (at least one), so files do not starve behind them. All signals are blocked in workers, and
+ * workers are never signalled: a call that runs cannot be stopped.
+ */
+#ifndef KULA_COMMON_WORKERS_H
+#define KULA_COMMON_WORKERS_H
+
+#include "slot.h"
+
+struct kula_ring;
+struct kula__workers;
+
+/* Gives an operation to a worker, making one if all are busy and there are fewer than
+ * settings.threads_max. The worker runs kula__perform() (or the offloaded function) and brings the
+ * record home through kula__inbox_push(). Sets KULA__POOLED. 0, or -EAGAIN, -ENOMEM when there is no
+ * worker and none can be made: the record is still the caller's. Thread: owner. */
+int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot);
+
+/* Takes an operation back that no worker has begun. 0: it is the caller's, to be finished with
+ * -ECANCELED; -EALREADY: it runs, or is on its way home. Thread: owner. */
+int kula__workers_cancel(struct kula_ring *ring, struct kula__slot *slot);
+
+/* How many calls are running or waiting. Thread: owner. */
+uint32_t kula__workers_busy(const struct kula_ring *ring);
+
+/* Ends the threads and joins them. Only with nothing left for them to do. NULL is fine. */
+void kula__workers_close(struct kula_ring *ring);
+
+/* Whether the calling thread is inside a function of the program that the library called. */
+bool kula__in_program_function(void);
+
+/* Runs a function of the program with that known. */
+int32_t kula__call_offloaded(struct kula__slot *slot);
+
+#endif
