@@ -46,9 +46,9 @@ add_compile_options(
     -Wpedantic
     -Wconversion
     -Wshadow
-    -Wmissing-prototypes
-    -Wstrict-prototypes
     -Wvla
+    $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
 )
 if(KULA_WERROR)
     add_compile_options(-Werror)

@@ -1,0 +1,25 @@
+"""Takes the whole program out of the comment at the top of kula.h.
+
+usage: extract.py KULA_H OUTPUT_C
+"""
+
+import pathlib
+import sys
+
+INDENT = " *     "
+
+
+def main():
+    lines = pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(" * A whole program"))
+    program = []
+    for line in lines[start + 2 :]:
+        if line != " *" and not line.startswith(INDENT):
+            break
+        program.append(line[len(INDENT) :])
+    if "int main" not in "\n".join(program):
+        sys.exit("the head comment of kula.h holds no program")
+    pathlib.Path(sys.argv[2]).write_text("\n".join(program).rstrip() + "\n", encoding="utf-8")
+
+
+main()

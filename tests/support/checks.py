@@ -1,0 +1,61 @@
+"""What the tests that drive compilers and other tools share."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+SKIPPED = 77  # ctest: SKIP_RETURN_CODE
+
+
+def skip(reason):
+    """Ends the test as skipped; the reason is printed, so that a skip is never silent."""
+    print(f"skipped: {reason}")
+    sys.exit(SKIPPED)
+
+
+def need(*tools):
+    """Skips the test when one of the programs is not installed."""
+    for tool in tools:
+        if not shutil.which(tool):
+            skip(f"{tool} is not installed (ci/deps installs it)")
+
+
+def run(command, **options):
+    """Runs a command and returns its result with both outputs as text."""
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **options
+    )
+
+
+def must(command, **options):
+    """Runs a command that has to succeed and returns what it wrote to stdout."""
+    result = run(command, **options)
+    if result.returncode != 0:
+        print(f"failed ({result.returncode}): {' '.join(map(str, command))}")
+        print(result.stdout + result.stderr)
+        sys.exit(1)
+    return result.stdout
+
+
+class Findings:
+    """Collects what is wrong, so that one run reports all of it."""
+
+    def __init__(self):
+        self.count = 0
+
+    def add(self, text):
+        self.count += 1
+        print(text)
+
+    def finish(self, checked):
+        """Ends the test. A test that has checked nothing has failed."""
+        if checked == 0:
+            self.add("nothing was checked")
+        print(f"{checked} checked, {self.count} wrong")
+        sys.exit(1 if self.count else 0)
+
+
+def expected_backends():
+    """The backends that must not be skipped: KULA_EXPECT=uring,epoll,blocking."""
+    return [name for name in os.environ.get("KULA_EXPECT", "").split(",") if name]
