@@ -10,7 +10,8 @@
 
 #if KULA_FAULTS
 
-/* 0, or -error when this passage was chosen to fail. `point` names the call, such as "mmap". */
+/* 0, or -error when this passage was chosen to fail. `point` names the call, such as "mmap"; error 0
+ * is a call that cannot fail: it is only counted. */
 int kula__fault(const char *point, int error);
 
 /* Chooses the nth passage from now on, 1 = the next one, in whatever thread; it fails once. */
