@@ -94,12 +94,15 @@ void kula_static_length_(void)
                 kula_static_moved_();                                         \
             }                                                                 \
         } while (0)
-#    define KULA_CHECK_LENGTH_(handle, length)                                         \
-        do {                                                                           \
-            if (__builtin_constant_p((length) > __builtin_object_size((handle), 0)) && \
-                (length) > __builtin_object_size((handle), 0)) {                       \
-                kula_static_length_();                                                 \
-            }                                                                          \
+/* The size goes through a variable: clang 14 answers __builtin_constant_p of an expression that
+ * contains __builtin_object_size with "no" before it has followed the handle. */
+#    define KULA_CHECK_LENGTH_(handle, length)                             \
+        do {                                                               \
+            size_t kula_object_size_ = __builtin_object_size((handle), 0); \
+            if (__builtin_constant_p((length) > kula_object_size_) &&      \
+                (length) > kula_object_size_) {                            \
+                kula_static_length_();                                     \
+            }                                                              \
         } while (0)
 #else
 #    define KULA_CHECK_LIVE_(handle)           ((void)0)
