@@ -40,7 +40,7 @@ struct kula__slot;
 struct kula__fd;
 
 enum kula__backend_flags {
-    KULA__BACKEND_WORKERS = 1 << 0,     /* it hands calls that block to worker threads */
+    KULA__BACKEND_WORKERS = 1 << 0,       /* it hands calls that block to worker threads */
     KULA__BACKEND_CONFORMS_AUTO = 1 << 1, /* may be chosen without being named */
 };
 
@@ -102,29 +102,29 @@ extern const struct kula__backend *const kula__backends[];
 
 /* What a kernel may have or lack, in one place, so that a mask can take it away (KULA_MASK=feat:...)
  * and the report can name it. X(NAME, name). */
-#define KULA__FEATURES(X)                                                                          \
-    X(NODROP, nodrop)                     /* completions that overflow are kept (5.5) */           \
-    X(SUBMIT_STABLE, submit_stable)       /* arguments are read at submission (5.5) */             \
-    X(RW_CUR_POS, rw_cur_pos)             /* offset -1 is the file's position (5.6) */             \
-    X(FAST_POLL, fast_poll)               /* waiting for sockets needs no kernel thread (5.7) */   \
-    X(EXT_ARG, ext_arg)                   /* a wait takes a time-out (5.11) */                     \
-    X(SUBMIT_ALL, submit_all)             /* a bad entry does not stop the batch (5.18) */         \
-    X(REGISTERED_RING, registered_ring)   /* the ring's own descriptor is registered (5.18) */     \
-    X(COOP_TASKRUN, coop_taskrun)         /* no interrupts for completions (5.19) */               \
-    X(TASKRUN_FLAG, taskrun_flag)         /* the ring says when it has work to run (5.19) */       \
-    X(SINGLE_ISSUER, single_issuer)       /* one thread submits (6.0) */                           \
-    X(DEFER_TASKRUN, defer_taskrun)       /* completions run when we ask (6.1) */                  \
-    X(WORKER_LIMIT, worker_limit)         /* io-wq's threads can be capped (5.15) */               \
-    X(RWF_NOWAIT, rwf_nowait)             /* preadv2 that does not wait (4.14) */                  \
-    X(RWF_NOSIGNAL, rwf_nosignal)         /* a write that raises no SIGPIPE (seen on 6.18) */      \
-    X(EVENTFD, eventfd)                   /* else a pipe */                                        \
-    X(PRECISE_EPOLL, precise_epoll)       /* epoll_pwait2: nanoseconds (5.11) */
+#define KULA__FEATURES(X)                                                                      \
+    X(NODROP, nodrop)                   /* completions that overflow are kept (5.5) */         \
+    X(SUBMIT_STABLE, submit_stable)     /* arguments are read at submission (5.5) */           \
+    X(RW_CUR_POS, rw_cur_pos)           /* offset -1 is the file's position (5.6) */           \
+    X(FAST_POLL, fast_poll)             /* waiting for sockets needs no kernel thread (5.7) */ \
+    X(EXT_ARG, ext_arg)                 /* a wait takes a time-out (5.11) */                   \
+    X(SUBMIT_ALL, submit_all)           /* a bad entry does not stop the batch (5.18) */       \
+    X(REGISTERED_RING, registered_ring) /* the ring's own descriptor is registered (5.18) */   \
+    X(COOP_TASKRUN, coop_taskrun)       /* no interrupts for completions (5.19) */             \
+    X(TASKRUN_FLAG, taskrun_flag)       /* the ring says when it has work to run (5.19) */     \
+    X(SINGLE_ISSUER, single_issuer)     /* one thread submits (6.0) */                         \
+    X(DEFER_TASKRUN, defer_taskrun)     /* completions run when we ask (6.1) */                \
+    X(WORKER_LIMIT, worker_limit)       /* io-wq's threads can be capped (5.15) */             \
+    X(RWF_NOWAIT, rwf_nowait)           /* preadv2 that does not wait (4.14) */                \
+    X(RWF_NOSIGNAL, rwf_nosignal)       /* a write that raises no SIGPIPE (seen on 6.18) */    \
+    X(EVENTFD, eventfd)                 /* else a pipe */                                      \
+    X(PRECISE_EPOLL, precise_epoll)     /* epoll_pwait2: nanoseconds (5.11) */
 
 enum kula__feature_bit {
 #define X(NAME, name) KULA__FEATURE_BIT_##NAME,
     KULA__FEATURES(X)
 #undef X
-        KULA__FEATURE_BITS
+    KULA__FEATURE_BITS
 };
 
 #define KULA__FEATURE(NAME) (UINT64_C(1) << KULA__FEATURE_BIT_##NAME)

@@ -18,14 +18,15 @@ enum kula__fd_kind {
     KULA__FD_PIPE,      /* pipe or FIFO */
     KULA__FD_STREAM,    /* socket: stream */
     KULA__FD_DATAGRAM,  /* socket: datagram, seqpacket, raw: zero length is a real transfer */
-    KULA__FD_OTHER,     /* tty, eventfd, timerfd, ...: no positions, may have to be waited for */
+    KULA__FD_OTHER, /* tty, eventfd, timerfd, ...: no positions, may have to be waited for */
 };
 
 enum kula__fd_closing {
     KULA__FD_OPEN = 0,
-    KULA__FD_CLOSING,   /* kula_close_fd was called: new operations end in -EBADF */
-    KULA__FD_CLOSE_RUNS /* close(2) may have been called: the number may be a new file's already, so
-                         * new operations wait in `late` until its result is known */
+    KULA__FD_CLOSING,     /* kula_close_fd was called: new operations end in -EBADF */
+    KULA__FD_CLOSE_ASKED, /* its operations were asked to end; the last one starts the close */
+    KULA__FD_CLOSE_RUNS, /* close(2) may have been called: the number may be a new file's already, so
+                          * new operations wait in `late` until its result is known */
 };
 
 /* A lane is a queue of stream transfers: on streams one for each direction, on a file one for both. */
@@ -36,10 +37,11 @@ struct kula__lane {
 };
 
 struct kula__fd {
-    uint32_t pins;    /* operations that name this descriptor and have not ended */
-    uint8_t kind;     /* enum kula__fd_kind */
-    uint8_t closing;  /* enum kula__fd_closing */
-    uint8_t no_nowait; /* bits, in perform.c: this file has no RWF_NOWAIT for reading, for writing */
+    uint32_t pins;   /* operations that name this descriptor and have not ended */
+    uint8_t kind;    /* enum kula__fd_kind */
+    uint8_t closing; /* enum kula__fd_closing */
+    uint8_t
+        no_nowait; /* bits, in perform.c: this file has no RWF_NOWAIT for reading, for writing */
     uint8_t reserved;
     struct kula__lane lane[2];
     struct kula__slot *close; /* the kula_close_fd under way */

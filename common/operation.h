@@ -19,27 +19,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define KULA__OPERATIONS(X)                                                                        \
-    X(NOP, nop, NONE, 0, PLAIN, QUICK)                                                             \
-    X(READ, read, IN, POLLIN, COUNT, FILE)                                                         \
-    X(WRITE, write, OUT, POLLOUT, COUNT, FILE)                                                     \
-    X(READV, readv, IN, POLLIN, COUNT, FILE)                                                       \
-    X(WRITEV, writev, OUT, POLLOUT, COUNT, FILE)                                                   \
-    X(RECV, recv, IN, POLLIN, COUNT, SLOW)                                                         \
-    X(SEND, send, OUT, POLLOUT, COUNT, SLOW)                                                       \
-    X(SOCKET, socket, NONE, 0, DESCRIPTOR, QUICK)                                                  \
-    X(BIND, bind, NONE, 0, PLAIN, QUICK)                                                           \
-    X(LISTEN, listen, NONE, 0, PLAIN, QUICK)                                                       \
-    X(ACCEPT, accept, NONE, POLLIN, DESCRIPTOR, SLOW)                                              \
-    X(CONNECT, connect, NONE, POLLOUT, PLAIN, SLOW)                                                \
-    X(SHUTDOWN, shutdown, NONE, 0, PLAIN, QUICK)                                                   \
-    X(OPENAT, openat, NONE, 0, DESCRIPTOR, SLOW)                                                   \
-    X(CLOSE, close_fd, NONE, 0, PLAIN, FILE)                                                       \
-    X(FSYNC, fsync, NONE, 0, PLAIN, FILE)                                                          \
-    X(FDATASYNC, fdatasync, NONE, 0, PLAIN, FILE)                                                  \
-    X(STATX, statx, NONE, 0, PLAIN, FILE)                                                          \
-    X(POLL, poll, NONE, 0, PLAIN, SLOW)                                                            \
-    X(TIMER, timer, NONE, 0, PLAIN, QUICK)                                                         \
+#define KULA__OPERATIONS(X)                           \
+    X(NOP, nop, NONE, 0, PLAIN, QUICK)                \
+    X(READ, read, IN, POLLIN, COUNT, FILE)            \
+    X(WRITE, write, OUT, POLLOUT, COUNT, FILE)        \
+    X(READV, readv, IN, POLLIN, COUNT, FILE)          \
+    X(WRITEV, writev, OUT, POLLOUT, COUNT, FILE)      \
+    X(RECV, recv, IN, POLLIN, COUNT, SLOW)            \
+    X(SEND, send, OUT, POLLOUT, COUNT, SLOW)          \
+    X(SOCKET, socket, NONE, 0, DESCRIPTOR, QUICK)     \
+    X(BIND, bind, NONE, 0, PLAIN, QUICK)              \
+    X(LISTEN, listen, NONE, 0, PLAIN, QUICK)          \
+    X(ACCEPT, accept, NONE, POLLIN, DESCRIPTOR, SLOW) \
+    X(CONNECT, connect, NONE, POLLOUT, PLAIN, SLOW)   \
+    X(SHUTDOWN, shutdown, NONE, 0, PLAIN, QUICK)      \
+    X(OPENAT, openat, NONE, 0, DESCRIPTOR, SLOW)      \
+    X(CLOSE, close_fd, NONE, 0, PLAIN, FILE)          \
+    X(FSYNC, fsync, NONE, 0, PLAIN, FILE)             \
+    X(FDATASYNC, fdatasync, NONE, 0, PLAIN, FILE)     \
+    X(STATX, statx, NONE, 0, PLAIN, FILE)             \
+    X(POLL, poll, NONE, 0, PLAIN, SLOW)               \
+    X(TIMER, timer, NONE, 0, PLAIN, QUICK)            \
     X(OFFLOAD, offload, NONE, 0, PLAIN, SLOW)
 
 enum kula__operation {
@@ -51,9 +51,21 @@ enum kula__operation {
     KULA__OP_MESSAGE = KULA__OP_COUNT, /* kula_post: an event without an operation */
 };
 
-enum kula__transfer { KULA__TRANSFER_NONE, KULA__TRANSFER_IN, KULA__TRANSFER_OUT };
-enum kula__result { KULA__RESULT_PLAIN, KULA__RESULT_COUNT, KULA__RESULT_DESCRIPTOR };
-enum kula__class { KULA__CLASS_QUICK, KULA__CLASS_FILE, KULA__CLASS_SLOW };
+enum kula__transfer {
+    KULA__TRANSFER_NONE,
+    KULA__TRANSFER_IN,
+    KULA__TRANSFER_OUT
+};
+enum kula__result {
+    KULA__RESULT_PLAIN,
+    KULA__RESULT_COUNT,
+    KULA__RESULT_DESCRIPTOR
+};
+enum kula__class {
+    KULA__CLASS_QUICK,
+    KULA__CLASS_FILE,
+    KULA__CLASS_SLOW
+};
 
 struct kula__operation_facts {
     const char *name; /* as in "kula_" name */

@@ -12,6 +12,8 @@
 #include "system.h"
 #include "timer.h"
 
+#include <pthread.h>
+
 struct kula__pool;
 struct kula__workers;
 struct kula__fd_page;
@@ -47,8 +49,11 @@ static inline struct kula__slot *kula__list_pop(struct kula__list *list)
     return slot;
 }
 
+/* The backend was named with "strict:": it may work with fewer features than it should have. */
+#define KULA__SETTING_STRICT (UINT32_C(1) << 31)
+
 struct kula__settings { /* config, environment and mask, resolved */
-    uint32_t flags;
+    uint32_t flags;     /* enum kula_config_flags, and KULA__SETTING_STRICT */
     uint32_t entries;
     uint32_t threads_max;
     uint32_t operations_max;
@@ -61,11 +66,13 @@ struct kula__settings { /* config, environment and mask, resolved */
 
 struct kula_ring {
     /* --- handing over --- */
-    uintptr_t owner; /* kula__thread_self() of the owner; 0 in a child; 1 while a function of the
+    _Atomic uintptr_t
+        owner;   /* kula__thread_self() of the owner; 0 in a child; 1 while a function of the
                       * program runs on the owner's thread */
-    uint32_t id;     /* unique in the process, never 0 */
+    uint32_t id; /* unique in the process, never 0 */
     uint32_t in_flight; /* accepted and not finished, whoever has it; detached ones as well */
-    struct kula__list pending; /* handed over, not started: the backend empties it from the head */
+    struct kula__list
+        pending; /* handed over, not started: the backend empties it from the head */
     struct kula__slot *free_operations;
     struct kula__fd_page **fd_pages;
     uint32_t fd_page_count;
@@ -74,45 +81,52 @@ struct kula_ring {
     /* --- coming home --- */
     struct kula__list done; /* finished, not pulled */
     uint32_t done_count;
-    uint32_t detached;             /* of in_flight: those that bring no event */
-    struct kula__slot *event_slot; /* whose event was pulled last and may hold something; or NULL */
+    uint32_t detached; /* of in_flight: those that bring no event */
+    struct kula__slot
+        *event_slot; /* whose event was pulled last and may hold something; or NULL */
     const struct kula__backend *backend;
     void *state; /* the backend's own: backend->state_bytes, zeroed before open */
     struct kula_event event;
 
     /* --- seen less often --- */
-    struct kula__list refused;  /* ended before they started; into done at the next flush or wait */
-    struct kula__list closing;  /* kula_close_fd that have not yet asked their operations to end */
-    uint32_t sift;              /* pending holds cancelled or held operations: look before flushing */
-    bool closing_down;          /* kula_close has begun */
-    bool broken;                /* -EBADR: nothing is freed any more, nothing accepted */
-    bool embedded;              /* kula_pollable was called */
+    struct kula__list
+        refused; /* ended before they started; into done at the next flush or wait */
+    struct kula__list
+        closing; /* kula_close_fd that have not yet asked their operations to end */
+    struct kula__list
+        early;         /* ended inside a call that shows no events (kula_cancel): likewise */
+    uint32_t sift;     /* pending holds cancelled or held operations: look before flushing */
+    bool closing_down; /* kula_close has begun */
+    bool broken;       /* -EBADR: nothing is freed any more, nothing accepted */
+    bool embedded;     /* kula_pollable was called */
     struct kula__timers timers; /* timers and deadlines */
     struct kula__pool *pool;
     struct kula__workers *workers; /* made when first needed */
-    uint64_t features;             /* enum kula__feature that this ring works with, after the mask */
+    uint64_t features; /* enum kula__feature that this ring works with, after the mask */
     uint8_t routes[KULA__OP_COUNT];
     struct kula__settings settings;
-    struct kula_report *report; /* as of opening; kept for kula_describe */
-    uint64_t untaken;           /* buffers that kula_next had to recycle */
-    void *free_blocks[4];       /* block.c */
-    void *operation_chunks;     /* list of chunks that belong to the operation table */
-    uint32_t operation_count;   /* records handed out of them, ever: the watermark */
-    uint32_t operation_limit;
-    uint32_t chunk_next;        /* next unused record of the newest chunk, and how many are left */
-    uint32_t chunk_left;
-    uint32_t reserve;           /* operation records kept back for kula_close_fd */
+    struct kula_report *report;     /* as of opening; kept for kula_describe */
+    uint64_t untaken;               /* buffers that kula_next had to recycle */
+    void *free_blocks[4];           /* block.c */
+    struct kula__chunks operations; /* records for operations without a buffer */
+    uint32_t operations_made;       /* how many of them were ever handed out */
+    uint32_t epoch;                 /* grows with every flush */
+    uint32_t done_messages;         /* of done_count: messages */
+    uint32_t held_after;            /* operations that wait for a predecessor */
+    bool inside; /* in kula_submit, kula_wait or kula_close: ends are seen at once */
+    bool abandoned;
     char explanation[256];
     struct kula_ring *next_ring; /* process.c: all rings of the process */
 
     /* --- written by other threads: lines of their own --- */
     _Alignas(64) _Atomic(struct kula__slot *) inbox; /* newest first */
-    atomic_uint asleep;                              /* 1: whoever adds to the inbox must signal */
-    atomic_uint woken;                               /* kula_wake was called */
-    struct kula__signal wake; /* read by the backend while it sleeps */
-    _Alignas(64) _Atomic uint64_t free_messages; /* tag << 32 | index: a stack, tag against ABA */
-    atomic_uint messages_made;
-    atomic_uint message_lock;
+    atomic_uint asleep;            /* 1: whoever adds to the inbox must signal */
+    atomic_uint woken;             /* kula_wake was called */
+    struct kula__signal wake;      /* read by the backend while it sleeps */
+    pthread_mutex_t message_mutex; /* for the next three */
+    struct kula__slot *free_messages;
+    struct kula__chunks messages;
+    uint32_t messages_made;
 };
 
 /* A number that is different for every live thread and never 0 or 1. */
@@ -124,7 +138,9 @@ static inline uintptr_t kula__thread_self(void)
 
 static inline bool kula__is_owner(const struct kula_ring *ring)
 {
-    return kula__likely(ring && ring->owner == kula__thread_self());
+    /* relaxed: only the owner's own writes can make it equal */
+    return kula__likely(ring && atomic_load_explicit(&ring->owner, memory_order_relaxed) ==
+                                    kula__thread_self());
 }
 
 /* Why the caller is not the owner, as a misuse report and a negative errno: -EINVAL no ring, -EPERM
@@ -143,7 +159,9 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
 /* The same for the case that needs none of that, inlined into the backend's harvest. The caller
  * counts: ring->in_flight -= n and ring->done_count += n once for a batch. Returns false, and has
  * done nothing, when kula__finish is needed. */
-static inline bool kula__finish_short(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
+static inline bool kula__finish_short(struct kula_ring *ring,
+                                      struct kula__slot *slot,
+                                      int32_t result)
 {
     if (kula__unlikely((slot->attention & KULA__ATTENTION_AT_END) || result < 0)) {
         return false;

@@ -39,10 +39,10 @@
 #include <stdint.h>
 
 #define KULA__INDEX_BITS 24
-#define KULA__STEP (UINT64_C(1) << KULA__INDEX_BITS)
+#define KULA__STEP       (UINT64_C(1) << KULA__INDEX_BITS)
 #define KULA__INDEX_MASK (KULA__STEP - 1)
 
-#define kula__likely(condition) __builtin_expect(!!(condition), 1)
+#define kula__likely(condition)   __builtin_expect(!!(condition), 1)
 #define kula__unlikely(condition) __builtin_expect(!!(condition), 0)
 
 enum kula__holder {
@@ -65,25 +65,25 @@ enum kula__kind {
 /* What has to be looked at when an operation ends, or is cancelled. No bit set and a result that is
  * not negative: the short way home. */
 enum kula__attention {
-    KULA__ORDERED = 1 << 0,    /* it is the stream transfer under way in its descriptor's lane */
-    KULA__QUEUED = 1 << 1,     /* it waits its turn in that lane */
-    KULA__FULL = 1 << 2,       /* KULA_FULL: cold->progress counts what has moved */
-    KULA__NOWAIT = 1 << 3,     /* KULA_NOWAIT */
-    KULA__UNORDERED = 1 << 4,  /* KULA_UNORDERED */
-    KULA__REGARDLESS = 1 << 5, /* KULA_REGARDLESS */
-    KULA__AFTER = 1 << 6,      /* it waits for cold->predecessor */
-    KULA__BEFORE = 1 << 7,     /* others wait for it: cold->successors */
-    KULA__DEADLINE = 1 << 8,   /* it is in the timer heap at cold->heap_position */
-    KULA__TIMED_OUT = 1 << 9,  /* its deadline has asked for its end */
-    KULA__CANCEL = 1 << 10,    /* the program has asked for its end */
-    KULA__DETACHED = 1 << 11,  /* no event: recycle when it ends */
+    KULA__ORDERED = 1 << 0,   /* it is the stream transfer under way in its descriptor's lane */
+    KULA__QUEUED = 1 << 1,    /* it waits its turn in that lane */
+    KULA__FULL = 1 << 2,      /* KULA_FULL: cold->progress counts what has moved */
+    KULA__NOWAIT = 1 << 3,    /* KULA_NOWAIT */
+    KULA__UNORDERED = 1 << 4, /* KULA_UNORDERED */
+    KULA__REGARDLESS = 1 << 5,  /* KULA_REGARDLESS */
+    KULA__AFTER = 1 << 6,       /* it waits for cold->predecessor */
+    KULA__BEFORE = 1 << 7,      /* others wait for it: cold->successors */
+    KULA__DEADLINE = 1 << 8,    /* it is in the timer heap at cold->heap_position */
+    KULA__TIMED_OUT = 1 << 9,   /* its deadline has asked for its end */
+    KULA__CANCEL = 1 << 10,     /* the program has asked for its end */
+    KULA__DETACHED = 1 << 11,   /* no event: recycle when it ends */
     KULA__DESCRIPTOR = 1 << 12, /* a result that is not negative is a descriptor */
-    KULA__BLOCK = 1 << 13,     /* cold->block belongs to it */
-    KULA__POOLED = 1 << 14,    /* a worker has it, or will: cancel goes there */
-    KULA__SPECIAL = 1 << 15,   /* its end means more: closing a descriptor */
+    KULA__BLOCK = 1 << 13,      /* cold->block belongs to it */
+    KULA__POOLED = 1 << 14,     /* a worker has it, or will: cancel goes there */
+    KULA__SPECIAL = 1 << 15,    /* its end means more: closing a descriptor */
 };
-#define KULA__ATTENTION_AT_END                                                                     \
-    (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE |     \
+#define KULA__ATTENTION_AT_END                                                                 \
+    (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE | \
      KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__SPECIAL)
 
 /* The hot record: one cache line. While it is in flight `next` is whoever's list it is in: pending,
@@ -93,7 +93,7 @@ struct kula__slot {
     uint8_t operation;     /* enum kula__operation */
     uint8_t kind;          /* enum kula__kind */
     uint16_t attention;    /* enum kula__attention */
-    int32_t fd;            /* descriptor, or -1; >= 0 in flight means that its record is pinned */
+    int32_t fd; /* descriptor, or -1; >= 0 in flight means that its record is pinned */
     union {
         int64_t offset; /* in flight: KULA_CUR or a position; socket: the protocol */
         struct {        /* done */
@@ -105,14 +105,18 @@ struct kula__slot {
         unsigned char *data;      /* buffers: first byte after the window */
         kula_offload_fn function; /* offload */
     };
-    uint32_t length;  /* bytes to move; readv, writev: count of cold->block's iovecs; openat: mode;
+    uint32_t
+        length; /* bytes to move; readv, writev: count of cold->block's iovecs; openat: mode;
                        * bind, connect: bytes of the address; socket: domain */
-    uint32_t opflags; /* recv, send: msg_flags; openat, statx: flags; poll: events; socket: type;
+    uint32_t
+        opflags; /* recv, send: msg_flags; openat, statx: flags; poll: events; socket: type;
                        * listen: backlog; shutdown: how */
     void *user;
     struct kula__slot *next;
     uint32_t capacity; /* buffers: bytes from data on */
-    uint32_t ring_id;  /* the ring that has it, or had it last */
+    _Atomic uint32_t
+        ring_id; /* the ring that has it, else 0: written by that ring's owner only, so
+                               * that the owner may look for its own among everybody's records */
 };
 
 #if UINTPTR_MAX == UINT64_MAX
@@ -128,14 +132,14 @@ struct kula__cold {
     struct kula__slot *predecessor; /* AFTER */
     int64_t expiry_ns;              /* DEADLINE or timer: when, monotonic */
     uint32_t heap_position;
-    uint32_t progress; /* FULL: bytes moved by earlier pieces */
-    int32_t error;     /* done with KULA_EVENT_ERROR */
-    uint32_t transfer_length; /* FULL, AFTER chains: what was asked for at first */
-    int32_t descriptor; /* the fd as given, for explaining (slot->fd may be -1 for a refused one) */
+    uint32_t progress;        /* FULL: bytes moved by earlier pieces */
+    int32_t error;            /* done with KULA_EVENT_ERROR */
+    uint32_t transfer_length; /* FULL, and vectored: bytes that were asked for at first */
+    uint32_t epoch;           /* QUEUED, AFTER: the flush before which it was handed over */
 
     unsigned char *base;    /* buffers: first byte of the whole */
     uint32_t base_capacity; /* buffers: what was asked for */
-    uint32_t size_class;    /* buffers: which list of the pool; large: bytes mapped / page size */
+    uint32_t size_class; /* buffers: which list of the pool; large: bytes mapped / page size */
 
     struct kula__slot *vec_first; /* VEC: members, linked by next */
     struct kula__slot *vec_last;
@@ -153,7 +157,7 @@ struct kula__cold {
 #else
 #    define KULA__SLAB_COUNT 16u /* a handle has 16 bits of index */
 #endif
-#define KULA__SLAB_SLOTS 4096u
+#define KULA__SLAB_SLOTS  4096u
 #define KULA__CHUNK_SLOTS 256u /* records are given to rings and pools in chunks */
 
 extern struct kula__slot *_Atomic kula__slabs[KULA__SLAB_COUNT];
@@ -215,6 +219,17 @@ static inline struct kula__cold *kula__cold_of(const struct kula__slot *slot)
     return slab + index % KULA__SLAB_SLOTS;
 }
 
+/* relaxed: only the ring that it names compares it, on the thread that wrote it */
+static inline void kula__slot_claim(struct kula__slot *slot, uint32_t ring_id)
+{
+    atomic_store_explicit(&slot->ring_id, ring_id, memory_order_relaxed);
+}
+
+static inline bool kula__slot_is_with(const struct kula__slot *slot, uint32_t ring_id)
+{
+    return atomic_load_explicit(&slot->ring_id, memory_order_relaxed) == ring_id;
+}
+
 /* Gives `home` a chunk of KULA__CHUNK_SLOTS records; the index of the first one, or 0 when there is
  * no memory or no index left. Their words may be 0 (never used) or free. Thread: any. */
 uint32_t kula__chunk_take(void *home);
@@ -225,6 +240,22 @@ void kula__chunk_return(uint32_t first_index);
 /* Whom the chunk of a record belongs to. Thread: whoever has the record. */
 void *kula__slot_home(uint32_t index);
 
+/* The chunks of one home, and the watermark in the newest: records are handed out of it one by one,
+ * so that what is never used is never touched. Zeroed = empty. */
+struct kula__chunks {
+    uint32_t *first_index;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t next; /* index of the next record that was never handed out */
+    uint32_t left; /* how many there are from it on */
+};
+
+/* A record that its home has never handed out before, free; NULL when there is no memory. */
+struct kula__slot *kula__chunks_slot(struct kula__chunks *chunks, void *home);
+
+/* Gives all chunks back; their records must be free. */
+void kula__chunks_fini(struct kula__chunks *chunks);
+
 /* Calls `visit` for every record that exists and that this ring has had last. Slow: for cancelling
  * and listing. The visitor may end operations. Thread: the ring's owner. */
 void kula__slots_visit(uint32_t ring_id,
@@ -233,15 +264,21 @@ void kula__slots_visit(uint32_t ring_id,
 
 /* ---- The one place where the word changes -------------------------------------------------- */
 
-/* free -> held by the program. The first use of a record starts its generation. Returns the handle.
- * Plain load and store: a free record is known only to its home. */
-static inline uint64_t kula__word_allocate(struct kula__slot *slot, uint32_t index)
+/* never used -> free: the first use of a record starts its generation. Plain load and store, here and
+ * in the next two: a free record is known only to its home. */
+static inline void kula__word_begin(struct kula__slot *slot, uint32_t index)
 {
-    uint64_t word = kula__slot_word(slot);
-    if (word == 0) {
-        word = (UINT64_C(1) << 63) | (uint64_t)KULA__HELD_BY_NOBODY << KULA__INDEX_BITS | index;
+    if (kula__slot_word(slot) == 0) {
+        uint64_t word =
+            (UINT64_C(1) << 63) | (uint64_t)KULA__HELD_BY_NOBODY << KULA__INDEX_BITS | index;
+        atomic_store_explicit(&slot->word, word, memory_order_relaxed);
     }
-    word += KULA__STEP;
+}
+
+/* free -> held by the program. Returns the handle. */
+static inline uint64_t kula__word_allocate(struct kula__slot *slot)
+{
+    uint64_t word = kula__slot_word(slot) + KULA__STEP;
     atomic_store_explicit(&slot->word, word, memory_order_relaxed);
     return word;
 }
@@ -259,15 +296,16 @@ static inline uint64_t kula__word_start(struct kula__slot *slot)
  * program wrote into the record through kula_window may be seen after the hand-over. */
 static inline bool kula__word_hand_over(struct kula__slot *slot, uint64_t handle)
 {
-    return atomic_compare_exchange_strong_explicit(
-        &slot->word, &handle, handle + KULA__STEP, memory_order_acq_rel, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&slot->word, &handle, handle + KULA__STEP,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 /* held by the program -> free, from any thread. */
 static inline bool kula__word_free(struct kula__slot *slot, uint64_t handle)
 {
-    return atomic_compare_exchange_strong_explicit(
-        &slot->word, &handle, handle + 3 * KULA__STEP, memory_order_acq_rel, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(&slot->word, &handle,
+                                                   handle + 3 * KULA__STEP,
+                                                   memory_order_acq_rel, memory_order_relaxed);
 }
 
 /* held by the ring -> done. release: a take or a stale check on another thread sees the result. */

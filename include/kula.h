@@ -28,18 +28,19 @@
  *         }
  *         int fd = open(argc > 1 ? argv[1] : "/etc/hostname", O_RDONLY | O_CLOEXEC);
  *         kula_buf buffer = kula_alloc(ring, 4096);
- *         kula_read(ring, fd, &buffer, 4096, 0, NULL); // buffer is NULL now: the ring has it
- *         kula_close_fd(ring, fd, NULL);               // cancels and waits: never under the read
- *         while (kula_outstanding(ring) > 0 && kula_wait(ring, -1) >= 0) {
- *             for (struct kula_event *event; (event = kula_next(ring));) {
- *                 buffer = kula_take(event); // comes home, or NULL: this one brought none
- *                 if (buffer && event->result > 0) {
- *                     fwrite(kula_bytes(buffer), 1, (size_t)event->result, stdout);
- *                 }
- *                 kula_free(&buffer); // NULL is fine
+ *         kula_read(ring, fd, &buffer, 4096, 0, NULL); // the ring has it: buffer is NULL now
+ *         if (kula_wait(ring, 5 * KULA_SECOND) > 0) {
+ *             struct kula_event *event = kula_next(ring);
+ *             buffer = kula_take(event); // it comes home, once, whatever the result
+ *             if (event->result < 0) {
+ *                 fprintf(stderr, "%s\n", kula_event_explain(event));
+ *             } else {
+ *                 fwrite(kula_bytes(buffer), 1, (size_t)event->result, stdout);
  *             }
  *         }
- *         return kula_close(&ring, -1) < 0;
+ *         kula_free(&buffer);          // NULL is fine
+ *         kula_close_fd(ring, fd, NULL); // never under an operation that names it
+ *         return kula_close(&ring, KULA_FOREVER) < 0;
  *     }
  *
  * The six laws
