@@ -71,6 +71,9 @@ struct kula__fd *kula__fd_peek(const struct kula_ring *ring, int fd);
 /* What the descriptor is, asked from the kernel once: fills fd->kind. 0, or -EBADF. */
 int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd);
 
+/* Frees the table; nothing may be pinned. */
+void kula__fds_fini(struct kula_ring *ring);
+
 static inline bool kula__fd_is_socket(const struct kula__fd *record)
 {
     return record->kind == KULA__FD_STREAM || record->kind == KULA__FD_DATAGRAM;

@@ -52,6 +52,9 @@ static inline struct kula__slot *kula__list_pop(struct kula__list *list)
 /* The backend was named with "strict:": it may work with fewer features than it should have. */
 #define KULA__SETTING_STRICT (UINT32_C(1) << 31)
 
+/* In ring->owner while a function of the program runs on the owner's own thread. */
+#define KULA__OWNER_CALLS_OUT ((uintptr_t)1)
+
 struct kula__settings { /* config, environment and mask, resolved */
     uint32_t flags;     /* enum kula_config_flags, and KULA__SETTING_STRICT */
     uint32_t entries;
@@ -62,6 +65,7 @@ struct kula__settings { /* config, environment and mask, resolved */
     uint64_t operations_off; /* masked: bit 1 << enum kula__operation */
     kula_log_fn log;
     void *log_arg;
+    bool quiet; /* KULA_DEBUG=quiet: nothing to stderr */
 };
 
 struct kula_ring {

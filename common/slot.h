@@ -262,6 +262,10 @@ void kula__slots_visit(uint32_t ring_id,
                        void (*visit)(struct kula__slot *slot, void *arg),
                        void *arg);
 
+/* Keep the table still while fork() copies it. */
+void kula__slots_lock(void);
+void kula__slots_unlock(void);
+
 /* ---- The one place where the word changes -------------------------------------------------- */
 
 /* never used -> free: the first use of a record starts its generation. Plain load and store, here and

@@ -1,0 +1,106 @@
+/* fd.c - the two-level table of descriptor records, and what a descriptor is. */
+#include "fd.h"
+
+#include "ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static struct kula__fd_page *page_make(struct kula_ring *ring, uint32_t page)
+{
+    if (page >= ring->fd_page_count) {
+        uint32_t count = ring->fd_page_count ? ring->fd_page_count : 8;
+        while (count <= page) {
+            count *= 2;
+        }
+        struct kula__fd_page **grown =
+            kula__memory_resize(ring->fd_pages, count * sizeof(struct kula__fd_page *));
+        if (!grown) {
+            return NULL;
+        }
+        for (uint32_t i = ring->fd_page_count; i < count; i++) {
+            grown[i] = NULL;
+        }
+        ring->fd_pages = grown;
+        ring->fd_page_count = count;
+    }
+    struct kula__fd_page *made = kula__pages_new(sizeof *made, 0);
+    if (!made) {
+        return NULL;
+    }
+    made->close_slots = kula__chunk_take(ring);
+    if (!made->close_slots) {
+        kula__pages_free(made, sizeof *made);
+        return NULL;
+    }
+    ring->fd_pages[page] = made;
+    return made;
+}
+
+struct kula__fd *kula__fd_get(struct kula_ring *ring, int fd)
+{
+    uint32_t page = (uint32_t)fd / KULA__FD_PAGE;
+    struct kula__fd_page *found = page < ring->fd_page_count ? ring->fd_pages[page] : NULL;
+    if (kula__unlikely(!found)) {
+        found = page_make(ring, page);
+    }
+    return kula__likely(found) ? &found->fds[(uint32_t)fd % KULA__FD_PAGE] : NULL;
+}
+
+struct kula__fd *kula__fd_peek(const struct kula_ring *ring, int fd)
+{
+    uint32_t page = (uint32_t)fd / KULA__FD_PAGE;
+    if (fd < 0 || page >= ring->fd_page_count || !ring->fd_pages[page]) {
+        return NULL;
+    }
+    return &ring->fd_pages[page]->fds[(uint32_t)fd % KULA__FD_PAGE];
+}
+
+void kula__fds_fini(struct kula_ring *ring)
+{
+    for (uint32_t page = 0; page < ring->fd_page_count; page++) {
+        if (ring->fd_pages[page]) {
+            kula__chunk_return(ring->fd_pages[page]->close_slots);
+            kula__pages_free(ring->fd_pages[page], sizeof *ring->fd_pages[page]);
+        }
+    }
+    kula__memory_free(ring->fd_pages);
+    ring->fd_pages = NULL;
+    ring->fd_page_count = 0;
+}
+
+static uint8_t socket_kind(int fd)
+{
+    int type = 0;
+    socklen_t length = sizeof type;
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type != SOCK_STREAM) {
+        return KULA__FD_DATAGRAM;
+    }
+    return KULA__FD_STREAM;
+}
+
+int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd)
+{
+    (void)ring;
+    struct stat status;
+    int error = kula__fault("fstat", ENOMEM);
+    if (error < 0 || fstat(fd, &status) < 0) {
+        return error < 0 ? error : -errno;
+    }
+    if (S_ISREG(status.st_mode) || S_ISBLK(status.st_mode)) {
+        record->kind = KULA__FD_FILE;
+    } else if (S_ISDIR(status.st_mode)) {
+        record->kind = KULA__FD_DIRECTORY;
+    } else if (S_ISFIFO(status.st_mode)) {
+        record->kind = KULA__FD_PIPE;
+    } else if (S_ISSOCK(status.st_mode)) {
+        record->kind = socket_kind(fd);
+    } else {
+        /* Character devices: /dev/null and /dev/zero have positions and never wait; a tty has none.
+         * An eventfd has no type at all, and answers to lseek although it has no positions. */
+        bool seekable = S_ISCHR(status.st_mode) && lseek(fd, 0, SEEK_CUR) >= 0;
+        record->kind = seekable ? KULA__FD_FILE : KULA__FD_OTHER;
+    }
+    return 0;
+}

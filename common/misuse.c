@@ -1,0 +1,105 @@
+/* misuse.c - the misuse hook and its default. */
+#include "misuse.h"
+
+#include "slot.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static pthread_mutex_t hook_mutex = PTHREAD_MUTEX_INITIALIZER;
+static kula_misuse_fn hook_function; /* under hook_mutex, with its argument */
+static void *hook_argument;
+static _Atomic uint64_t found;
+static atomic_bool abort_wanted = KULA_DEBUG_BUILD;
+
+void kula__misuse_environment(int heed)
+{
+    const char *debug = heed ? getenv("KULA_DEBUG") : NULL;
+    if (debug && strstr(debug, "abort")) {
+        atomic_store(&abort_wanted, true);
+    }
+}
+
+const char *kula__misuse_reason(uint64_t word)
+{
+    const struct kula__slot *slot = kula__slot_find(word);
+    if (word == 0) {
+        return "the handle is empty: its buffer was already handed over, or never allocated";
+    }
+    uint64_t current = slot ? atomic_load_explicit(&slot->word, memory_order_relaxed) : 0;
+    if (current == 0) {
+        return "not a handle: forged, or never initialised";
+    }
+    if (current == word) {
+        return kula__word_holder(word) == KULA__HELD_BY_PROGRAM
+                   ? "a handle of another kind: a vec where a buffer is wanted, or the reverse"
+                   : "the name of an operation is not a handle: take the buffer from its event";
+    }
+    if (kula__word_generation(word) > kula__word_generation(current)) {
+        return "not a handle: forged, or never initialised";
+    }
+    switch (kula__word_holder(current)) {
+    case KULA__HELD_BY_RING:
+        return "stale copy: the buffer is with a ring; it comes home with kula_take";
+    case KULA__HELD_BY_EVENT:
+        return "stale copy: the buffer's operation is done; take it from the event";
+    case KULA__HELD_BY_NOBODY:
+        return "stale copy: the buffer was freed";
+    default:
+        return "stale copy: ownership moved since this handle was issued";
+    }
+}
+
+static void report_to_stderr(const struct kula_misuse *misuse)
+{
+    fprintf(stderr,
+            "kula: misuse: %s (buffer %" PRIu32 ", generation %" PRIu64 ", now %" PRIu64 "): %s\n",
+            misuse->operation,
+            misuse->index,
+            misuse->generation,
+            misuse->current,
+            misuse->reason);
+    if (atomic_load(&abort_wanted)) {
+        abort();
+    }
+}
+
+void kula__misuse(const char *operation, uint64_t word, const char *reason)
+{
+    const struct kula__slot *slot = word ? kula__slot_find(word) : NULL;
+    uint64_t current = slot ? atomic_load_explicit(&slot->word, memory_order_relaxed) : 0;
+    struct kula_misuse misuse = {
+        .operation = operation,
+        .reason = reason,
+        .handle = word,
+        .index = kula__word_index(word),
+        .generation = kula__word_generation(word),
+        .current = kula__word_generation(current),
+    };
+    atomic_fetch_add(&found, 1);
+    pthread_mutex_lock(&hook_mutex);
+    kula_misuse_fn hook = hook_function;
+    void *arg = hook_argument;
+    pthread_mutex_unlock(&hook_mutex);
+    if (hook) {
+        hook(arg, &misuse);
+    } else {
+        report_to_stderr(&misuse);
+    }
+}
+
+void kula_on_misuse(kula_misuse_fn hook, void *arg)
+{
+    pthread_mutex_lock(&hook_mutex);
+    hook_function = hook;
+    hook_argument = arg;
+    pthread_mutex_unlock(&hook_mutex);
+}
+
+uint64_t kula_misuse_count(void)
+{
+    return atomic_load(&found);
+}

@@ -1,0 +1,159 @@
+/* process.c - fork, ring names, and the graveyard of rings that could not be emptied.
+ *
+ * Ring objects stand on pages that the kernel wipes in a child (MADV_WIPEONFORK), so that also a
+ * child that was made without fork(2)'s handlers is refused. Where there are no such pages, and for
+ * the process-wide lists, pthread_atfork does it.
+ */
+#include "process.h"
+
+#include "misuse.h"
+#include "workers.h"
+
+#include <errno.h>
+
+_Thread_local char kula__thread_anchor;
+
+static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct kula_ring *rings;     /* open ones; linked by next_ring */
+static struct kula_ring *graveyard; /* abandoned ones; linked by next_ring */
+static atomic_uint last_id;
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int once_error;
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&list_mutex);
+    kula__slots_lock();
+}
+
+static void after_fork_in_parent(void)
+{
+    kula__slots_unlock();
+    pthread_mutex_unlock(&list_mutex);
+}
+
+static void after_fork_in_child(void)
+{
+    struct kula_ring *next;
+    for (struct kula_ring *ring = rings; ring; ring = next) {
+        next = ring->next_ring; /* NULL where the pages were wiped: the rest was wiped as well */
+        atomic_store_explicit(&ring->owner, 0, memory_order_relaxed);
+    }
+    rings = NULL;
+    graveyard = NULL;
+    kula__slots_unlock();
+    pthread_mutex_unlock(&list_mutex);
+}
+
+static void init_once(void)
+{
+    once_error = kula__fault("pthread_atfork", ENOMEM);
+    if (once_error == 0) {
+        once_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
+}
+
+int kula__process_init(void)
+{
+    pthread_once(&once, init_once);
+    if (once_error != 0) {
+        /* Memory was short once: that need not be so for ever. */
+        pthread_mutex_lock(&list_mutex);
+        if (once_error != 0) {
+            init_once();
+        }
+        pthread_mutex_unlock(&list_mutex);
+    }
+    return once_error;
+}
+
+uint32_t kula__process_ring_id(void)
+{
+    uint32_t id;
+    do {
+        id = atomic_fetch_add(&last_id, 1) + 1;
+    } while (id == 0);
+    return id;
+}
+
+static void unlink_from(struct kula_ring **list, const struct kula_ring *ring)
+{
+    for (struct kula_ring **link = list; *link; link = &(*link)->next_ring) {
+        if (*link == ring) {
+            *link = ring->next_ring;
+            return;
+        }
+    }
+}
+
+void kula__process_add(struct kula_ring *ring)
+{
+    pthread_mutex_lock(&list_mutex);
+    ring->next_ring = rings;
+    rings = ring;
+    pthread_mutex_unlock(&list_mutex);
+}
+
+void kula__process_remove(struct kula_ring *ring)
+{
+    pthread_mutex_lock(&list_mutex);
+    unlink_from(&rings, ring);
+    unlink_from(&graveyard, ring);
+    pthread_mutex_unlock(&list_mutex);
+}
+
+void kula__graveyard_put(struct kula_ring *ring)
+{
+    pthread_mutex_lock(&list_mutex);
+    ring->next_ring = graveyard;
+    graveyard = ring;
+    pthread_mutex_unlock(&list_mutex);
+}
+
+struct kula_ring *kula__graveyard_take(void)
+{
+    pthread_mutex_lock(&list_mutex);
+    struct kula_ring *ring = graveyard;
+    while (ring && !kula__is_owner(ring)) {
+        ring = ring->next_ring;
+    }
+    if (ring) {
+        unlink_from(&graveyard, ring);
+    }
+    pthread_mutex_unlock(&list_mutex);
+    return ring;
+}
+
+uint32_t kula__graveyard_count(void)
+{
+    uint32_t count = 0;
+    pthread_mutex_lock(&list_mutex);
+    for (struct kula_ring *ring = graveyard; ring; ring = ring->next_ring) {
+        count += kula__is_owner(ring);
+    }
+    pthread_mutex_unlock(&list_mutex);
+    return count;
+}
+
+int kula__not_owner(const struct kula_ring *ring, const char *operation)
+{
+    if (!ring) {
+        kula__misuse(operation, 0, "the ring is NULL");
+        return -EINVAL;
+    }
+    uintptr_t owner = atomic_load_explicit(&ring->owner, memory_order_relaxed);
+    if (owner == 0) {
+        kula__misuse(operation, 0, "the ring belongs to the parent process: open one in the child");
+        return -EOWNERDEAD;
+    }
+    if (owner == KULA__OWNER_CALLS_OUT || kula__in_program_function()) {
+        kula__misuse(operation,
+                     0,
+                     "called from inside a function that the library called: only kula_wake and "
+                     "kula_post may be");
+        return -EDEADLK;
+    }
+    kula__misuse(operation, 0, "the ring belongs to another thread: use kula_post to reach it");
+    return -EPERM;
+}

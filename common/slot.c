@@ -1,0 +1,161 @@
+/* slot.c - the process-wide table of records, and who has which chunk of it. */
+#include "slot.h"
+
+#include "system.h"
+
+#include <pthread.h>
+
+#define CHUNKS_PER_SLAB (KULA__SLAB_SLOTS / KULA__CHUNK_SLOTS)
+#define CHUNK_COUNT (KULA__SLAB_COUNT * CHUNKS_PER_SLAB)
+
+struct kula__slot *_Atomic kula__slabs[KULA__SLAB_COUNT];
+struct kula__cold *_Atomic kula__cold_slabs[KULA__SLAB_COUNT];
+
+/* Static and zero: what is never used costs address space only. */
+static struct {
+    void *_Atomic home;
+    uint32_t next_free;
+} chunks[CHUNK_COUNT];
+
+static pthread_mutex_t chunk_mutex = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint chunks_made = 1; /* chunk 0 holds index 0, which is never used */
+static uint32_t chunk_free;         /* list through next_free; 0 = empty */
+
+/* Makes sure that the slab of a chunk exists. Slabs are never unmapped, so that any handle, however
+ * old or made up, can be compared with something. */
+static bool slab_make(uint32_t slab)
+{
+    if (atomic_load_explicit(&kula__slabs[slab], memory_order_relaxed)) {
+        return true;
+    }
+    struct kula__slot *slots = kula__pages_new(KULA__SLAB_SLOTS * sizeof *slots, 0);
+    struct kula__cold *colds = kula__pages_new(KULA__SLAB_SLOTS * sizeof *colds, 0);
+    if (!slots || !colds) {
+        if (slots) {
+            kula__pages_free(slots, KULA__SLAB_SLOTS * sizeof *slots);
+        }
+        if (colds) {
+            kula__pages_free(colds, KULA__SLAB_SLOTS * sizeof *colds);
+        }
+        return false;
+    }
+    /* release: pairs with kula__slot_find(), which may be given an index that nobody published */
+    atomic_store_explicit(&kula__cold_slabs[slab], colds, memory_order_release);
+    atomic_store_explicit(&kula__slabs[slab], slots, memory_order_release);
+    return true;
+}
+
+uint32_t kula__chunk_take(void *home)
+{
+    pthread_mutex_lock(&chunk_mutex);
+    uint32_t chunk = chunk_free;
+    if (chunk) {
+        chunk_free = chunks[chunk].next_free;
+    } else {
+        uint32_t made = atomic_load_explicit(&chunks_made, memory_order_relaxed);
+        if (made < CHUNK_COUNT && slab_make(made / CHUNKS_PER_SLAB)) {
+            chunk = made;
+            atomic_store_explicit(&chunks_made, made + 1, memory_order_release);
+        }
+    }
+    if (chunk) {
+        atomic_store_explicit(&chunks[chunk].home, home, memory_order_release);
+    }
+    pthread_mutex_unlock(&chunk_mutex);
+    return chunk * KULA__CHUNK_SLOTS;
+}
+
+void kula__chunk_return(uint32_t first_index)
+{
+    uint32_t chunk = first_index / KULA__CHUNK_SLOTS;
+    pthread_mutex_lock(&chunk_mutex);
+    atomic_store_explicit(&chunks[chunk].home, NULL, memory_order_relaxed);
+    chunks[chunk].next_free = chunk_free;
+    chunk_free = chunk;
+    pthread_mutex_unlock(&chunk_mutex);
+}
+
+void *kula__slot_home(uint32_t index)
+{
+    return atomic_load_explicit(&chunks[index / KULA__CHUNK_SLOTS].home, memory_order_acquire);
+}
+
+struct kula__slot *kula__chunks_slot(struct kula__chunks *set, void *home)
+{
+    if (set->left == 0) {
+        if (set->count == set->capacity) {
+            uint32_t capacity = set->capacity ? set->capacity * 2 : 8;
+            uint32_t *grown =
+                kula__memory_resize(set->first_index, capacity * sizeof *set->first_index);
+            if (!grown) {
+                return NULL;
+            }
+            set->first_index = grown;
+            set->capacity = capacity;
+        }
+        uint32_t first = kula__chunk_take(home);
+        if (!first) {
+            return NULL;
+        }
+        set->first_index[set->count++] = first;
+        set->next = first;
+        set->left = KULA__CHUNK_SLOTS;
+    }
+    struct kula__slot *slot = kula__slot_at(set->next);
+    kula__word_begin(slot, set->next);
+    set->next++;
+    set->left--;
+    return slot;
+}
+
+void kula__chunks_fini(struct kula__chunks *set)
+{
+    for (uint32_t i = 0; i < set->count; i++) {
+        kula__chunk_return(set->first_index[i]);
+    }
+    kula__memory_free(set->first_index);
+    *set = (struct kula__chunks){ 0 };
+}
+
+void kula__slots_visit(uint32_t ring_id,
+                       void (*visit)(struct kula__slot *slot, void *arg),
+                       void *arg)
+{
+    uint32_t made = atomic_load_explicit(&chunks_made, memory_order_acquire);
+    for (uint32_t chunk = 1; chunk < made; chunk++) {
+        if (!atomic_load_explicit(&chunks[chunk].home, memory_order_relaxed)) {
+            continue;
+        }
+        struct kula__slot *slot = kula__slot_at(chunk * KULA__CHUNK_SLOTS);
+        for (uint32_t i = 0; i < KULA__CHUNK_SLOTS; i++, slot++) {
+            if (kula__slot_is_with(slot, ring_id)) {
+                visit(slot, arg);
+            }
+        }
+    }
+}
+
+void kula__slots_lock(void)
+{
+    pthread_mutex_lock(&chunk_mutex);
+}
+
+void kula__slots_unlock(void)
+{
+    pthread_mutex_unlock(&chunk_mutex);
+}
+
+#if UINTPTR_MAX != UINT64_MAX
+uint64_t kula__handle_word(const void *handle)
+{
+    uint32_t bits = (uint32_t)(uintptr_t)handle;
+    uint32_t index = bits & 0xffff;
+    struct kula__slot *slot = kula__slot_find(index);
+    uint64_t word = slot ? kula__slot_word(slot) : 0;
+    if (index && (kula__word_generation(word) & 0xffff) == bits >> 16) {
+        return word;
+    }
+    /* A word that no record has: its generation lies below the first one. */
+    return (uint64_t)(bits >> 16) << KULA__INDEX_BITS | index;
+}
+#endif
