@@ -1,0 +1,25 @@
+/* Misuse 3: one variable is handed over twice.
+ *
+ * gcc:     this handle is empty here: its buffer was already handed over
+ * clang:   this handle is empty here: its buffer was already handed over
+ * analyze: Null pointer passed to 3rd parameter
+ */
+#include <kula.h>
+
+void send_twice(struct kula_ring *ring, int fd);
+
+void send_twice(struct kula_ring *ring, int fd)
+{
+    kula_buf buffer = kula_alloc(ring, 4096);
+    if (!buffer) {
+        return;
+    }
+    kula_send(ring, fd, &buffer, 4096, 0, NULL);
+#ifdef CORRECTED
+    buffer = kula_alloc(ring, 4096);
+    if (!buffer) {
+        return;
+    }
+#endif
+    kula_send(ring, fd, &buffer, 4096, 0, NULL);
+}

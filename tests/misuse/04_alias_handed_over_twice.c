@@ -1,0 +1,25 @@
+/* Misuse 4: the buffer is handed over a second time, by a copy of its handle.
+ *
+ * gcc:     used after 'kula_recv_'
+ * analyze: Attempt to free released memory|Use of memory after it is
+ */
+#include <kula.h>
+
+void receive_twice(struct kula_ring *ring, int fd);
+
+void receive_twice(struct kula_ring *ring, int fd)
+{
+    kula_buf buffer = kula_alloc(ring, 4096);
+    if (!buffer) {
+        return;
+    }
+    kula_buf alias = buffer;
+    kula_recv(ring, fd, &buffer, 4096, 0, NULL);
+#ifdef CORRECTED
+    alias = kula_alloc(ring, 4096);
+    if (!alias) {
+        return;
+    }
+#endif
+    kula_recv(ring, fd, &alias, 4096, 0, NULL);
+}

@@ -1,0 +1,21 @@
+/* Misuse 20: more is asked for than the buffer holds.
+ *
+ * gcc:     this length is larger than the buffer
+ * clang:   this length is larger than the buffer
+ */
+#include <kula.h>
+
+void receive(struct kula_ring *ring, int fd);
+
+void receive(struct kula_ring *ring, int fd)
+{
+    kula_buf buffer = kula_alloc(ring, 64);
+    if (!buffer) {
+        return;
+    }
+#ifdef CORRECTED
+    kula_recv(ring, fd, &buffer, 64, 0, NULL);
+#else
+    kula_recv(ring, fd, &buffer, 4096, 0, NULL);
+#endif
+}
