@@ -364,6 +364,9 @@ static int run(struct server *server)
 {
     ring_to_wake = server->ring;
     struct sigaction action = { .sa_handler = on_signal };
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT); /* neither interrupts the other's count */
+    sigaddset(&action.sa_mask, SIGTERM);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     announce(server);
