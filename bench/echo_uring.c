@@ -135,8 +135,7 @@ static void on_sent(struct server *server, const struct io_uring_cqe *cqe)
 static void on_completion(struct server *server, const struct io_uring_cqe *cqe)
 {
     uint64_t address = cqe->user_data & ((UINT64_C(1) << BUFFER_SHIFT) - 1);
-    struct connection *connection =
-        (void *)(uintptr_t)(address & ~(uint64_t)OPERATION_MASK); // NOLINT: our own pointer
+    struct connection *connection = (void *)(uintptr_t)(address & ~(uint64_t)OPERATION_MASK);
     switch (cqe->user_data & OPERATION_MASK) {
     case ACCEPTED:
         on_accepted(server, cqe);

@@ -14,8 +14,8 @@ struct state {
 
 static void *read_open(const struct bench_batch_subject *subject, unsigned depth, int fd)
 {
-    struct state *state =
-        bench_allocate_checked(1, sizeof(*state) + depth * sizeof(state->buffers[0]));
+    size_t size_bytes = sizeof(struct state) + depth * sizeof(kula_buf);
+    struct state *state = bench_allocate_checked(1, size_bytes);
     state->ring = bench_kula_open(subject->backend);
     state->fd = fd;
     state->depth = depth;

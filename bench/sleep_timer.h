@@ -9,7 +9,7 @@
 #include <time.h>
 
 /* Much longer than the way from arming it into the wait takes, also under strace. */
-#define BENCH_SLEEP_NS (5 * 1000 * 1000)
+#define BENCH_SLEEP_NS 5000000L
 
 static inline int bench_sleep_timer(void)
 {

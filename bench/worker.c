@@ -154,7 +154,7 @@ static void measure_batches(const struct bench_batch_subject *subject,
 }
 
 /* A server that has stopped by itself is dead long before this. */
-#define SERVER_GRACE_NS (200 * 1000 * 1000)
+#define SERVER_GRACE_NS 200000000L
 
 static pid_t server_process;
 
