@@ -1,0 +1,112 @@
+"""The programs in README.md and docs/ do what the text around them says.
+
+A program is a fenced block marked ```c that holds main(). Its first line is a comment that names
+it: /* NAME.c ... */.
+
+usage: documents.py --extract FOLDER FILE...        writes them out, and prints their names
+       documents.py NAME PROGRAM KULA_INFO BACKEND  runs one
+       documents.py --tables ROOT                   compares the tables with the tests they stand for
+"""
+
+import pathlib
+import re
+import sys
+
+import programs
+from programs import checks
+
+FENCED = re.compile(r"^```c\n(.*?)^```$", re.M | re.S)
+NAME = re.compile(r"/\* (\w+)\.c\b")
+
+
+def extract(folder, files):
+    names = []
+    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    for file in files:
+        for text in FENCED.findall(pathlib.Path(file).read_text(encoding="utf-8")):
+            if not re.search(r"\bmain\(", text):
+                continue
+            found = NAME.match(text)
+            if not found or found[1] in names:
+                sys.exit(f"{file}: a program without a name of its own:\n{text}")
+            names.append(found[1])
+            target = pathlib.Path(folder, f"{found[1]}.c")
+            if not target.exists() or target.read_text(encoding="utf-8") != text:
+                target.write_text(text, encoding="utf-8")
+    print(";".join(names), end="")
+
+
+def first(output):
+    return sorted(output.splitlines()) == ["received: hand to hand", "sent: hand to hand"]
+
+
+def embed(output):
+    return output == "buffer 1\nbuffer 2\nbuffer 3\n"
+
+
+EXPECTED = {"first": first, "embed": embed}
+
+
+def run(name, program, info, backend):
+    if name not in EXPECTED:
+        print(f"nobody has said what {name}.c has to print: add it to EXPECTED")
+        sys.exit(1)
+    programs.require(info, backend)
+    result = checks.run(
+        [program], env=programs.environment(backend), timeout=programs.LIMIT_SECONDS
+    )
+    findings = checks.Findings()
+    if result.returncode != 0 or not EXPECTED[name](result.stdout):
+        findings.add(f"status {result.returncode}: {result.stdout!r} {result.stderr!r}")
+    findings.finish(1)
+
+
+def rows(text):
+    """The cells of every row of the tables, without headings."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith("|") and not re.match(r"\|[-|]+$", line):
+            found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def compare_misuse(findings, root):
+    """docs/ownership.md: the stages of a row are those that its file in tests/misuse expects."""
+    table = {}
+    for number, sentence, *stages in rows((root / "docs/ownership.md").read_text("utf-8")):
+        if number.isdigit():
+            table[number] = (sentence.replace("`", ""), [stage == "yes" for stage in stages])
+    tested = {}
+    for file in (root / "tests/misuse").glob("[0-9]*.c"):
+        comment = file.read_text("utf-8").split("*/")[0]
+        number, sentence = re.match(r"/\* Misuse (\d+): (.*)\.\n", comment).groups()
+        stages = [f" * {stage}: " in comment for stage in ("gcc", "clang", "analyze")]
+        tested[number] = (sentence.replace("free(3)", "free"), stages)
+    for number in sorted(set(table) | set(tested), key=int):
+        if table.get(number) != tested.get(number):
+            findings.add(f"misuse {number}: {table.get(number)}, tested {tested.get(number)}")
+    return len(table)
+
+
+def compare_differences(findings, root):
+    """docs/differences.md: every test that a row names exists."""
+    sources = {file.name: file.read_text("utf-8") for file in root.glob("tests/*/*.c")}
+    checked = 0
+    for row in rows((root / "docs/differences.md").read_text("utf-8"))[1:]:
+        for file, test in re.findall(r"`(\w+\.c)`: `(\w+)`", row[-1]) or [("", "")]:
+            checked += 1
+            if f"{test}(" not in sources.get(file, ""):
+                findings.add(f"{row[0]}: there is no test {test!r} in {file!r}")
+    return checked
+
+
+if sys.argv[1] == "--extract":
+    extract(sys.argv[2], sys.argv[3:])
+elif sys.argv[1] == "--tables":
+    main_findings = checks.Findings()
+    main_root = pathlib.Path(sys.argv[2])
+    counted = compare_misuse(main_findings, main_root)
+    counted += compare_differences(main_findings, main_root)
+    main_findings.finish(counted)
+else:
+    run(*sys.argv[1:])
