@@ -17,8 +17,6 @@
  * and have the checksums that the source had. Whatever goes wrong before that leaves an older
  * destination as it was, and nothing else behind.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include <kula.h>
 
 #include <errno.h>
@@ -33,7 +31,7 @@
 #include <xxhash.h>
 
 #define BLOCKS_IN_FLIGHT 16
-#define BLOCK_BYTES      (256 * 1024)
+#define BLOCK_BYTES      262144
 
 enum stage {
     STAGE_READING = 1,

@@ -17,8 +17,6 @@
  * A connection has one operation under way at a time. When the peer shuts down its sending side the
  * receive ends with 0, and everything before that has already been sent back.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include <kula.h>
 
 #include <errno.h>

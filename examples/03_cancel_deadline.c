@@ -14,8 +14,6 @@
  *  - Until that event the buffer is the ring's. Here that costs no line of code.
  *  - kula_event_explain says in words what a result means.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include <kula.h>
 
 #include <errno.h>

@@ -17,8 +17,6 @@
  *  3. When the descriptor is readable: kula_wait(ring, 0), then kula_next until NULL. Never read the
  *     descriptor itself.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include <kula.h>
 
 #include <errno.h>

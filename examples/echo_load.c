@@ -10,8 +10,6 @@
  *  - KULA_FULL on a stream: the event comes when the whole message has gone, or has come.
  *  - Two operations of one connection under way at a time, told apart by their kula_op.
  */
-#define _POSIX_C_SOURCE 200809L
-
 #include <kula.h>
 
 #include <errno.h>
@@ -244,7 +242,8 @@ static int compare_times(const void *left, const void *right)
 
 static double percentile_us(const struct load *load, size_t percent)
 {
-    return (double)load->latencies_ns[(load->answers - 1) * percent / 100] / 1000.0;
+    size_t index = (load->answers - 1) * percent / 100;
+    return (double)load->latencies_ns[index] / 1000.0;
 }
 
 static void print_summary(struct load *load, int64_t elapsed_ns)
