@@ -1,0 +1,139 @@
+/* start.c - what the ring hands over: tried at once, else parked or given to a worker. */
+#include "state.h"
+
+#include "common/perform.h"
+#include "common/workers.h"
+
+#include <errno.h>
+
+/* How many operations that end at once and set others going one flush follows, beyond those that it
+ * was called for. */
+#define FOLLOW_MAX 1024u
+
+/* Gives an operation to a worker. Without one it is done here and now: better late than never, even
+ * if it is the opening of a FIFO that waits for its peer. Only a function of the program does not
+ * run here, where it could wait for the very thread that it keeps from going on. */
+static void give_away(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
+{
+    if (kula__workers_push(ring, slot) == 0) {
+        return;
+    }
+    if (slot->operation == KULA__OP_OFFLOAD) {
+        kula__finish(ring, slot, -ENOMEM);
+        return;
+    }
+    kula__finish(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
+}
+
+void kula__epoll_try(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
+{
+    int32_t result = kula__attempt(ring, slot, record);
+    if (kula__likely(result != -EAGAIN && result != -EOPNOTSUPP)) {
+        kula__epoll_note(record, slot, result);
+        kula__finish(ring, slot, result);
+        return;
+    }
+    if (slot->attention & KULA__NOWAIT) {
+        kula__attempt_abandon(slot);
+        kula__finish(ring, slot, -EAGAIN);
+        return;
+    }
+    if (result == -EOPNOTSUPP) {
+        give_away(ring, slot, record);
+        return;
+    }
+    int error = kula__epoll_park(ring, slot, record);
+    if (error == 0) {
+        return;
+    }
+    kula__attempt_abandon(slot);
+    if (error == -EPERM) {
+        give_away(ring, slot, record);
+        return;
+    }
+    /* -ENOSPC is the limit of fs.epoll.max_user_watches: to a writer it would mean a full disk */
+    kula__finish(ring, slot, error == -ENOSPC ? -ENOMEM : error);
+}
+
+static void start_ready(struct kula_ring *ring,
+                        struct kula__slot *slot,
+                        struct kula__fd *record)
+{
+    if (kula__epoll_is_drained(record, slot) && !(slot->attention & KULA__NOWAIT)) {
+        (void)kula__epoll_park(ring, slot, record); /* registered, so nothing can go wrong */
+        return;
+    }
+    if (slot->operation == KULA__OP_CONNECT) {
+        kula__cold_of(slot)->scratch[0] = 0;
+    }
+    kula__epoll_try(ring, slot, record);
+}
+
+/* Closing a file may write it out; closing a socket that lingers waits for the peer, whatever its
+ * O_NONBLOCK flag says. Other sockets, and pipes, are closed before a worker would have woken up. */
+static bool closes_at_once(struct kula_ring *ring, struct kula__fd *record, int fd)
+{
+    if (record->kind == KULA__FD_UNKNOWN && kula__fd_classify(ring, record, fd) < 0) {
+        return true; /* -EBADF, and close(2) says so as well */
+    }
+    if (record->kind == KULA__FD_PIPE) {
+        return true;
+    }
+    struct linger linger = { .l_onoff = 0 };
+    socklen_t length = sizeof linger;
+    return kula__fd_is_socket(record) && kula__fault("getsockopt", ENOMEM) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &length) == 0 &&
+           (!linger.l_onoff || linger.l_linger == 0);
+}
+
+static void start_pooled(struct kula_ring *ring,
+                         struct kula__slot *slot,
+                         struct kula__fd *record)
+{
+    uint8_t operation = slot->operation;
+    bool masked = (ring->settings.operations_off & UINT64_C(1) << operation) != 0;
+    if (record && kula__operation_facts[operation].readiness != 0 &&
+        record->kind != KULA__FD_FILE && record->kind != KULA__FD_DIRECTORY) {
+        /* A transfer that was masked. A worker cannot be called back from a read that waits. */
+        start_ready(ring, slot, record);
+        return;
+    }
+    if (operation == KULA__OP_CLOSE && !masked && record &&
+        closes_at_once(ring, record, slot->fd)) {
+        kula__finish(ring, slot, kula__perform(slot, record->kind));
+        return;
+    }
+    give_away(ring, slot, record);
+}
+
+static void start(struct kula_ring *ring, struct kula__slot *slot)
+{
+    slot->attention &=
+        (uint16_t)~KULA__POOLED; /* an earlier piece may have been with a worker */
+    struct kula__fd *record = slot->fd >= 0 ? kula__fd_peek(ring, slot->fd) : NULL;
+    switch (ring->routes[slot->operation]) {
+    case KULA_ROUTE_READY:
+        start_ready(ring, slot, record);
+        break;
+    case KULA_ROUTE_POOL:
+        start_pooled(ring, slot, record);
+        break;
+    case KULA_ROUTE_INLINE:
+        kula__finish(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
+        break;
+    default: /* KULA_ROUTE_LIBRARY: a nop; timers never come here */
+        kula__finish(ring, slot, 0);
+        break;
+    }
+}
+
+int kula__epoll_submit(struct kula_ring *ring)
+{
+    uint32_t budget = ring->pending_count + FOLLOW_MAX;
+    struct kula__slot *slot;
+    while (budget-- > 0 && (slot = kula__list_pop(&ring->pending))) {
+        ring->pending_count--;
+        start(ring, slot);
+    }
+    return 0;
+}
