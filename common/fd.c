@@ -42,10 +42,15 @@ struct kula__fd *kula__fd_get(struct kula_ring *ring, int fd)
 {
     uint32_t page = (uint32_t)fd / KULA__FD_PAGE;
     struct kula__fd_page *found = page < ring->fd_page_count ? ring->fd_pages[page] : NULL;
-    if (kula__unlikely(!found)) {
+    if (kula__unlikely(!found) && fcntl(fd, F_GETFD) >= 0) {
         found = page_make(ring, page);
     }
     return kula__likely(found) ? &found->fds[(uint32_t)fd % KULA__FD_PAGE] : NULL;
+}
+
+int kula__fd_missing(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0 ? -ENOMEM : -EBADF;
 }
 
 struct kula__fd *kula__fd_peek(const struct kula_ring *ring, int fd)

@@ -62,8 +62,12 @@ struct kula__fd_page {
 
 struct kula_ring;
 
-/* The record of fd >= 0; NULL when there is no memory for its page. */
+/* The record of fd >= 0; NULL when there is no memory for its page. Makes no page for a number that is
+ * not open, or a wild one would cost megabytes. */
 struct kula__fd *kula__fd_get(struct kula_ring *ring, int fd);
+
+/* Why kula__fd_get gave nothing: -EBADF for a number that is not open, else -ENOMEM. */
+int kula__fd_missing(int fd);
 
 /* The record of fd >= 0 if its page exists, else NULL. Never allocates. */
 struct kula__fd *kula__fd_peek(const struct kula_ring *ring, int fd);

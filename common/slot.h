@@ -21,7 +21,8 @@
  *
  *     alloc      3 -> 0            submit   0 -> 1       finish        1 -> 2
  *     operation  3 -> 1            take     2 -> 0       recycle       2 -> 3
- *     free       0 -> 3            undo     1 -> 3 (a vec's member that goes straight home)
+ *     free       0 -> 3            undo     1 -> 3 (a vec's member that goes straight home),
+ *                                           1 -> 0 (a handle of the wrong kind)
  *
  * These arrows are the functions kula__word_*() below, and nothing else writes the word.
  */
@@ -302,6 +303,13 @@ static inline bool kula__word_hand_over(struct kula__slot *slot, uint64_t handle
 {
     return atomic_compare_exchange_strong_explicit(&slot->word, &handle, handle + KULA__STEP,
                                                    memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* held by the ring -> held by the program, as it was: a hand-over that turned out to be of the wrong
+ * kind. Nobody else can have seen it. */
+static inline void kula__word_hand_back(struct kula__slot *slot, uint64_t handle)
+{
+    atomic_store_explicit(&slot->word, handle, memory_order_release);
 }
 
 /* held by the program -> free, from any thread. */

@@ -1,0 +1,210 @@
+/* buffer.c - kula_alloc, kula_free and what a program may ask of a buffer or a vec that it holds. */
+#include "buffer.h"
+
+#include "misuse.h"
+#include "pool.h"
+#include "ring.h"
+
+#include <errno.h>
+
+/* The record of a handle that the program holds, or NULL. Kinds are the caller's business. */
+static struct kula__slot *held_by_program(uint64_t word)
+{
+    struct kula__slot *slot = kula__slot_find(word);
+    /* acquire: the buffer may have been handed over by another thread through this word */
+    if (kula__likely(slot && atomic_load_explicit(&slot->word, memory_order_acquire) == word &&
+                     kula__word_holder(word) == KULA__HELD_BY_PROGRAM && word != 0)) {
+        return slot;
+    }
+    return NULL;
+}
+
+static struct kula__slot *held_buffer(kula_buf buffer, const char *operation)
+{
+    uint64_t word = kula__handle_word(buffer);
+    struct kula__slot *slot = held_by_program(word);
+    if (kula__unlikely(!slot || slot->kind == KULA__KIND_VEC)) {
+        kula__misuse(operation, word, kula__misuse_reason(word));
+        return NULL;
+    }
+    return slot;
+}
+
+static struct kula__slot *held_vec(kula_vec vec, const char *operation)
+{
+    uint64_t word = kula__handle_word(vec);
+    struct kula__slot *slot = held_by_program(word);
+    if (kula__unlikely(!slot || slot->kind != KULA__KIND_VEC)) {
+        kula__misuse(operation, word, kula__misuse_reason(word));
+        return NULL;
+    }
+    return slot;
+}
+
+kula_buf kula_alloc(struct kula_ring *ring, size_t size)
+{
+    if (!kula__is_owner(ring)) {
+        kula__not_owner(ring, "kula_alloc");
+        return NULL;
+    }
+    if (size == 0 || size > INT32_MAX) {
+        return NULL;
+    }
+    struct kula__slot *slot = kula__pool_take(ring->pool, size);
+    return slot ? kula__word_handle(kula__word_allocate(slot)) : NULL;
+}
+
+void kula__slot_return(struct kula__slot *slot, uint64_t word)
+{
+    if (slot->kind == KULA__KIND_VEC) {
+        kula__vec_return_members(slot);
+    }
+    kula__word_recycle(slot, word);
+    kula__pool_give(slot);
+}
+
+/* Frees what `word` names if the program holds it and it is of the right kind. */
+static void free_held(uint64_t word, bool vec, const char *operation)
+{
+    if (word == 0) {
+        return;
+    }
+    struct kula__slot *slot = held_by_program(word);
+    if (!slot || (slot->kind == KULA__KIND_VEC) != vec) {
+        kula__misuse(operation, word, kula__misuse_reason(word));
+        return;
+    }
+    if (kula__pool_is_of_parent(slot)) {
+        kula__misuse(operation, word, "the buffer belongs to the parent process");
+        return;
+    }
+    if (!kula__word_free(slot, word)) {
+        kula__misuse(operation, word, kula__misuse_reason(word));
+        return;
+    }
+    if (vec) {
+        kula__vec_return_members(slot);
+    }
+    kula__pool_give(slot);
+}
+
+void kula_free_(kula_buf buffer)
+{
+    free_held(kula__handle_word(buffer), false, "kula_free");
+}
+
+unsigned char *kula_bytes_(kula_buf buffer)
+{
+    const struct kula__slot *slot = held_buffer(buffer, "kula_bytes");
+    return slot ? slot->data : NULL;
+}
+
+size_t kula_capacity_(kula_buf buffer)
+{
+    const struct kula__slot *slot = held_buffer(buffer, "kula_capacity");
+    return slot ? slot->capacity : 0;
+}
+
+int kula_window(kula_buf buffer, size_t offset)
+{
+    struct kula__slot *slot = held_buffer(buffer, "kula_window");
+    if (!slot) {
+        return -EBADF;
+    }
+    const struct kula__cold *cold = kula__cold_of(slot);
+    if (offset > cold->base_capacity) {
+        return -EINVAL;
+    }
+    slot->data = cold->base + offset;
+    slot->capacity = cold->base_capacity - (uint32_t)offset;
+    return 0;
+}
+
+/* ---- Vecs --------------------------------------------------------------------------------- */
+
+kula_vec kula_vec_new(struct kula_ring *ring)
+{
+    if (!kula__is_owner(ring)) {
+        kula__not_owner(ring, "kula_vec_new");
+        return NULL;
+    }
+    struct kula__slot *slot = kula__pool_take_bare(ring->pool);
+    if (!slot) {
+        return NULL;
+    }
+    slot->kind = KULA__KIND_VEC;
+    struct kula__cold *cold = kula__cold_of(slot);
+    cold->vec_first = NULL;
+    cold->vec_last = NULL;
+    cold->vec_count = 0;
+    cold->vec_error = 0;
+    return kula__word_handle(kula__word_allocate(slot));
+}
+
+void kula_vec_add_(kula_vec vec, kula_buf buffer, size_t length)
+{
+    uint64_t word = kula__handle_word(buffer);
+    struct kula__slot *member = held_buffer(buffer, "kula_vec_add");
+    if (!member || !kula__word_hand_over(member, word)) {
+        if (member) {
+            kula__misuse("kula_vec_add", word, kula__misuse_reason(word));
+        }
+        return;
+    }
+    struct kula__slot *slot = held_vec(vec, "kula_vec_add");
+    if (!slot) {
+        kula__slot_return_unfinished(member);
+        return;
+    }
+    struct kula__cold *cold = kula__cold_of(slot);
+    kula__slot_claim(member, 0); /* a member is no operation: its word names none */
+    member->next = NULL;
+    member->length = length > member->capacity ? 0 : (uint32_t)length;
+    if (length > member->capacity || cold->vec_count >= KULA__VEC_MAX) {
+        cold->vec_error = -EINVAL;
+    }
+    if (cold->vec_last) {
+        cold->vec_last->next = member;
+    } else {
+        cold->vec_first = member;
+    }
+    cold->vec_last = member;
+    cold->vec_count++;
+}
+
+size_t kula_vec_count(kula_vec vec)
+{
+    const struct kula__slot *slot = held_vec(vec, "kula_vec_count");
+    return slot ? kula__cold_of(slot)->vec_count : 0;
+}
+
+void kula_vec_free_(kula_vec vec)
+{
+    free_held(kula__handle_word(vec), true, "kula_vec_free");
+}
+
+struct kula__slot *kula__vec_take_member(struct kula__slot *vec)
+{
+    struct kula__cold *cold = kula__cold_of(vec);
+    struct kula__slot *member = cold->vec_first;
+    if (member) {
+        cold->vec_first = member->next;
+        cold->vec_count--;
+    }
+    return member;
+}
+
+void kula__slot_return_unfinished(struct kula__slot *slot)
+{
+    kula__slot_claim(slot, 0);
+    kula__word_undo(slot, kula__slot_word(slot));
+    kula__pool_give(slot);
+}
+
+void kula__vec_return_members(struct kula__slot *vec)
+{
+    struct kula__slot *member;
+    while ((member = kula__vec_take_member(vec))) {
+        kula__slot_return_unfinished(member);
+    }
+}

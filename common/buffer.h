@@ -1,0 +1,23 @@
+/* buffer.h - buffers and vecs on their way home. */
+#ifndef KULA_COMMON_BUFFER_H
+#define KULA_COMMON_BUFFER_H
+
+#include "slot.h"
+
+/* Most buffers in a vec: IOV_MAX on Linux, and what POSIX systems have. */
+#define KULA__VEC_MAX 1024u
+
+/* Gives a buffer, or a vec with what is left in it, that is done (its operation's name is `word`)
+ * back to its pool. */
+void kula__slot_return(struct kula__slot *slot, uint64_t word);
+
+/* The same for one whose word still says that the ring has it, and of which no event was made. */
+void kula__slot_return_unfinished(struct kula__slot *slot);
+
+/* The first of the buffers in a vec, taken out; NULL when there is none left. Its word still says
+ * that the ring has it. */
+struct kula__slot *kula__vec_take_member(struct kula__slot *vec);
+
+void kula__vec_return_members(struct kula__slot *vec);
+
+#endif

@@ -1,0 +1,78 @@
+/* calls.h - the system calls that performing and trying share (perform.c, attempt.c).
+ *
+ * They give -errno and keep -EINTR inside. Those that carry the program's bytes are raw on Linux.
+ */
+#ifndef KULA_COMMON_CALLS_H
+#define KULA_COMMON_CALLS_H
+
+#include "fd.h"
+#include "slot.h"
+
+#include <kula.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+/* RWF_NOSIGNAL is younger than most headers. */
+#define KULA__RWF_NOWAIT   0x00000008
+#define KULA__RWF_NOSIGNAL 0x00000100
+
+/* The bytes of an operation as a vector. */
+struct kula__span {
+    struct iovec *parts;
+    uint32_t count;
+};
+
+/* `single` is room for an operation that has only one buffer. */
+struct kula__span kula__span_of(const struct kula__slot *slot, struct iovec *single);
+uint64_t kula__span_bytes(const struct kula__span *span);
+
+/* Leaves out the first bytes; there are more than that. The vector itself changes: what is returned
+ * has to be put back into span->parts[0] before anybody else looks at it. */
+struct iovec kula__span_skip(struct kula__span *span, uint64_t bytes);
+
+/* read, write and their other forms; offset KULA_CUR is the file's own position. */
+int32_t kula__call_read(int fd, const struct kula__span *span, int64_t offset);
+int32_t kula__call_write(int fd, const struct kula__span *span, int64_t offset);
+
+/* preadv2 and pwritev2 with RWF_ flags; -EOPNOTSUPP where there is no such thing. */
+int32_t kula__call_read_flagged(int fd,
+                                const struct kula__span *span,
+                                int64_t offset,
+                                int flags);
+int32_t kula__call_write_flagged(int fd,
+                                 const struct kula__span *span,
+                                 int64_t offset,
+                                 int flags);
+
+/* recvmsg and sendmsg. */
+int32_t kula__call_receive(int fd, const struct kula__span *span, int flags);
+int32_t kula__call_send(int fd, const struct kula__span *span, int flags);
+
+/* accept4 with the peer's address into the operation's block; the new descriptor is close-on-exec and
+ * blocking. Connections that died while they waited are skipped. */
+int32_t kula__call_accept(struct kula__slot *slot);
+
+/* connect, and what became of one that went on by itself. */
+int32_t kula__call_connect(struct kula__slot *slot);
+int32_t kula__call_connected(int fd);
+
+/* poll(2) for one descriptor: the events that are there, 0 after the time-out, or -errno. */
+int32_t kula__call_poll(int fd, short events, int64_t timeout_ns);
+
+/* Makes the descriptor non-blocking. Gives the flags for kula__nonblocking_end, or -errno. */
+int kula__nonblocking_begin(int fd);
+void kula__nonblocking_end(int fd, int flags);
+
+/* Between these two no SIGPIPE and no SIGXFSZ that the calling thread causes is delivered. `suspect`:
+ * the call fell short, so that it may have raised one. */
+struct kula__quiet {
+    sigset_t mask;    /* before */
+    sigset_t pending; /* before */
+};
+void kula__quiet_begin(struct kula__quiet *ret_quiet);
+void kula__quiet_end(const struct kula__quiet *quiet, bool suspect);
+
+#endif

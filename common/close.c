@@ -1,0 +1,177 @@
+/* close.c - closing and forgetting descriptors (law 6).
+ *
+ * A close goes through four states of the descriptor's record. CLOSING: announced, so whatever is
+ * handed over later is refused; what was handed over before is started by the flush. CLOSE_ASKED:
+ * all of that was asked to end. CLOSE_RUNS: the last pin is gone and close(2) is on its way; from
+ * here on the number may already belong to a new file, so operations that name it wait in `late`
+ * until the result is known. Then the record is as new.
+ */
+#include "finish.h"
+#include "submit.h"
+
+#include <errno.h>
+
+/* The record that every descriptor has for its own close; NULL while an earlier close of the same
+ * number has an event that nobody has pulled. */
+static struct kula__slot *close_record(struct kula_ring *ring, int fd)
+{
+    uint32_t index =
+        ring->fd_pages[(uint32_t)fd / KULA__FD_PAGE]->close_slots + (uint32_t)fd % KULA__FD_PAGE;
+    struct kula__slot *slot = kula__slot_at(index);
+    kula__word_begin(slot, index);
+    if (kula__word_holder(kula__slot_word(slot)) != KULA__HELD_BY_NOBODY) {
+        return NULL;
+    }
+    slot->kind = KULA__KIND_OPERATION;
+    kula__slot_claim(slot, ring->id);
+    ring->in_flight++;
+    return slot;
+}
+
+bool kula__close_owns(const struct kula_ring *ring, const struct kula__slot *slot)
+{
+    if (slot->operation != KULA__OP_CLOSE || !(slot->attention & KULA__SPECIAL)) {
+        return false;
+    }
+    uint32_t index = kula__slot_index(slot);
+    return index == ring->fd_pages[(uint32_t)slot->fd / KULA__FD_PAGE]->close_slots +
+                        (uint32_t)slot->fd % KULA__FD_PAGE;
+}
+
+kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
+{
+    if (!kula__is_owner(ring)) {
+        kula__not_owner(ring, "kula_close_fd");
+        return 0;
+    }
+    struct kula__fd *record = fd >= 0 ? kula__fd_get(ring, fd) : NULL;
+    bool being_closed = record && (record->closing == KULA__FD_CLOSING ||
+                                   record->closing == KULA__FD_CLOSE_ASKED);
+    struct kula__slot *slot = record && !being_closed ? close_record(ring, fd) : NULL;
+    if (!slot) {
+        slot = kula__operation_make(ring, "kula_close_fd", true);
+        if (!slot) {
+            return 0;
+        }
+    }
+    slot->operation = KULA__OP_CLOSE;
+    slot->attention = 0;
+    slot->fd = fd;
+    slot->offset = 0;
+    slot->user = user;
+    kula__cold_of(slot)->epoch = ring->epoch;
+    kula_op operation = kula__word_start(slot);
+    if (!record || being_closed) {
+        kula__refuse_unpinned(ring, slot, record || fd < 0 ? -EBADF : kula__fd_missing(fd));
+        return operation;
+    }
+    slot->attention = KULA__SPECIAL;
+    if (record->closing == KULA__FD_CLOSE_RUNS) {
+        slot->attention |= KULA__QUEUED;
+        slot->next = NULL;
+        if (record->late_head) {
+            record->late_tail->next = slot;
+        } else {
+            record->late_head = slot;
+        }
+        record->late_tail = slot;
+        return operation;
+    }
+    kula__place(ring, slot);
+    return operation;
+}
+
+struct asked_to_end {
+    struct kula_ring *ring;
+    int fd;
+};
+
+static void ask_to_end(struct kula__slot *slot, void *arg)
+{
+    struct asked_to_end *what = arg;
+    if (slot->fd == what->fd && slot->operation != KULA__OP_CLOSE &&
+        kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING) {
+        kula__cancel_slot(what->ring, slot, KULA__CANCEL);
+    }
+}
+
+/* Asks what is in a lane to end; returns how many that are. */
+static uint32_t ask_lane(struct kula_ring *ring, struct kula__lane *lane)
+{
+    uint32_t asked = 0;
+    while (lane->head) {
+        kula__cancel_slot(ring, lane->head, KULA__CANCEL);
+        asked++;
+    }
+    if (lane->busy) {
+        kula__cancel_slot(ring, lane->busy, KULA__CANCEL);
+        asked++;
+    }
+    return asked;
+}
+
+void kula__closing_ask(struct kula_ring *ring)
+{
+    struct kula__slot *slot;
+    while ((slot = kula__list_pop(&ring->closing))) {
+        struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+        record->closing = KULA__FD_CLOSE_ASKED;
+        record->pins++; /* so that the close does not run in the middle of this */
+        uint32_t known = ask_lane(ring, &record->lane[0]) + ask_lane(ring, &record->lane[1]);
+        if (record->pins > known + 1) {
+            struct asked_to_end what = { .ring = ring, .fd = slot->fd };
+            kula__slots_visit(ring->id, ask_to_end, &what);
+        }
+        kula__unpin(ring, record, slot->fd);
+    }
+}
+
+void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd)
+{
+    ring->backend->forget(ring, record, fd);
+    record->closing = KULA__FD_CLOSE_RUNS;
+    kula__pend(ring, record->close);
+}
+
+void kula__close_done(struct kula_ring *ring, struct kula__slot *slot)
+{
+    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    struct kula__slot *late = record->late_head;
+    record->kind = KULA__FD_UNKNOWN;
+    record->closing = KULA__FD_OPEN;
+    record->no_nowait = 0;
+    record->close = NULL;
+    record->late_head = NULL;
+    record->late_tail = NULL;
+    while (late) {
+        struct kula__slot *next = late->next;
+        late->attention &= (uint16_t)~KULA__QUEUED;
+        if (record->closing == KULA__FD_OPEN) {
+            kula__place(ring, late);
+        } else {
+            kula__refuse(ring, late, -EBADF); /* handed over after another close */
+        }
+        late = next;
+    }
+}
+
+int kula_forget_fd(struct kula_ring *ring, int fd)
+{
+    if (!kula__is_owner(ring)) {
+        return kula__not_owner(ring, "kula_forget_fd");
+    }
+    if (fd < 0) {
+        return -EBADF;
+    }
+    struct kula__fd *record = kula__fd_peek(ring, fd);
+    if (!record) {
+        return 0;
+    }
+    if (record->pins > 0 || record->closing != KULA__FD_OPEN) {
+        return -EBUSY;
+    }
+    ring->backend->forget(ring, record, fd);
+    record->kind = KULA__FD_UNKNOWN;
+    record->no_nowait = 0;
+    return 0;
+}

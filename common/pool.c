@@ -1,0 +1,308 @@
+/* pool.c - size classes, regions, and the list of what other threads freed. */
+#include "pool.h"
+
+#include "system.h"
+
+#include <errno.h>
+
+#define PAGE 4096u /* what buffers of this size and more are aligned to, whatever the system's page */
+#define SMALL_CLASSES 6u /* 64, 128, ... 2048 */
+#define CLASS_COUNT 34u  /* and from 4096 on four steps to each doubling, up to 1 MiB */
+#define REGION_BYTES ((size_t)2 << 20)
+
+struct region {
+    struct region *next;
+    unsigned char *pages;
+    size_t bytes;
+};
+
+struct kula__pool {
+    _Atomic uintptr_t owner; /* kula__pool_self() of the owner; 0: the ring is gone, or a child */
+    uint32_t alive;          /* 1; a child of fork() reads 0 */
+    struct kula__slot *free[CLASS_COUNT]; /* records with memory */
+    struct kula__slot *bare;              /* records without */
+    struct kula__chunks chunks;
+    struct region *regions;
+    unsigned char *region_at; /* the unused rest of the newest region */
+    size_t region_left;
+    uint64_t out; /* handed out and not come back, as the owner knows it */
+
+    /* What other threads freed, newest first; ORPHANED once the ring is gone. */
+    _Alignas(64) _Atomic(struct kula__slot *) returned;
+    /* After the ring is gone: how many are out. Frees that see ORPHANED before the closer has added
+     * its number make it negative for a moment; whoever makes it 0 by subtracting ends the pool. */
+    _Atomic int64_t orphans;
+};
+
+#define ORPHANED ((struct kula__slot *)1)
+
+static _Thread_local char self_anchor;
+
+static uintptr_t self(void)
+{
+    return (uintptr_t)&self_anchor;
+}
+
+uint32_t kula__size_class(size_t size_bytes)
+{
+    if (size_bytes <= 2048) {
+        uint32_t class = 0;
+        while (((size_t)64 << class) < size_bytes) {
+            class++;
+        }
+        return class;
+    }
+    if (size_bytes > (size_t)1 << 20) {
+        return KULA__CLASS_LARGE;
+    }
+    uint32_t pages = (uint32_t)((size_bytes + PAGE - 1) / PAGE); /* 1 to 256 */
+    if (pages <= 4) {
+        return SMALL_CLASSES + pages - 1;
+    }
+    /* pages is in (2^k, 2^(k+1)], k >= 2: four steps of 2^(k-2) pages */
+    uint32_t k = 31u - (uint32_t)__builtin_clz(pages - 1);
+    uint32_t step = 1u << (k - 2);
+    uint32_t quarter = (pages - (1u << k) + step - 1) / step; /* 1 to 4 */
+    return SMALL_CLASSES + 3 + (k - 2) * 4 + quarter;
+}
+
+size_t kula__size_class_bytes(uint32_t size_class)
+{
+    if (size_class < SMALL_CLASSES) {
+        return (size_t)64 << size_class;
+    }
+    uint32_t number = size_class - SMALL_CLASSES;
+    if (number < 4) {
+        return (size_t)(number + 1) * PAGE;
+    }
+    uint32_t k = 2 + (number - 4) / 4;
+    uint32_t quarter = (number - 4) % 4 + 1;
+    return ((size_t)(1u << k) + quarter * ((size_t)1 << (k - 2))) * PAGE;
+}
+
+struct kula__pool *kula__pool_new(void)
+{
+    struct kula__pool *pool = kula__pages_new_wiped(sizeof *pool);
+    if (pool) {
+        pool->alive = 1;
+        atomic_store_explicit(&pool->owner, self(), memory_order_relaxed);
+    }
+    return pool;
+}
+
+static void destroy(struct kula__pool *pool)
+{
+    while (pool->regions) {
+        struct region *region = pool->regions;
+        pool->regions = region->next;
+        kula__pages_free(region->pages, region->bytes);
+        kula__memory_free(region);
+    }
+    kula__chunks_fini(&pool->chunks);
+    kula__pages_free(pool, sizeof *pool);
+}
+
+static void list_push(struct kula__pool *pool, struct kula__slot *slot)
+{
+    struct kula__slot **list = slot->kind == KULA__KIND_BUFFER
+                                   ? &pool->free[kula__cold_of(slot)->size_class]
+                                   : &pool->bare;
+    slot->next = *list;
+    *list = slot;
+}
+
+/* Brings home what other threads freed. Owner only. */
+static void collect(struct kula__pool *pool)
+{
+    if (!atomic_load_explicit(&pool->returned, memory_order_relaxed)) {
+        return;
+    }
+    /* acquire: what the freeing thread wrote into the record is seen */
+    struct kula__slot *slot = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
+    while (slot) {
+        struct kula__slot *next = slot->next;
+        list_push(pool, slot);
+        pool->out--;
+        slot = next;
+    }
+}
+
+/* Cuts memory from the newest region, or from a new one. The rest of an old one is lost to larger
+ * classes only: it is less than one buffer of the class that did not fit. */
+static unsigned char *cut(struct kula__pool *pool, size_t bytes)
+{
+    size_t align = bytes >= PAGE ? PAGE : 64;
+    size_t skip = (size_t)(-(uintptr_t)pool->region_at & (align - 1));
+    if (pool->region_left < skip + bytes) {
+        struct region *region = kula__memory_new(sizeof *region);
+        if (!region) {
+            return NULL;
+        }
+        region->bytes = REGION_BYTES;
+        region->pages = kula__pages_new(region->bytes, 1);
+        if (!region->pages) {
+            kula__memory_free(region);
+            return NULL;
+        }
+        region->next = pool->regions;
+        pool->regions = region;
+        pool->region_at = region->pages;
+        pool->region_left = region->bytes;
+        skip = 0;
+    }
+    unsigned char *memory = pool->region_at + skip;
+    pool->region_at = memory + bytes;
+    pool->region_left -= skip + bytes;
+    return memory;
+}
+
+struct kula__slot *kula__pool_take_bare(struct kula__pool *pool)
+{
+    collect(pool);
+    struct kula__slot *slot = pool->bare;
+    if (slot) {
+        pool->bare = slot->next;
+    } else {
+        slot = kula__chunks_slot(&pool->chunks, pool);
+    }
+    if (slot) {
+        slot->attention = 0;
+        slot->fd = -1;
+        pool->out++;
+    }
+    return slot;
+}
+
+static void give_memory(struct kula__slot *slot,
+                        enum kula__kind kind,
+                        unsigned char *memory,
+                        uint32_t size_class)
+{
+    struct kula__cold *cold = kula__cold_of(slot);
+    slot->kind = (uint8_t)kind;
+    cold->base = memory;
+    cold->size_class = size_class;
+}
+
+/* A buffer with a mapping of its own; size_class counts its pages. */
+static struct kula__slot *take_large(struct kula__pool *pool, size_t size_bytes)
+{
+    size_t pages = (size_bytes + PAGE - 1) / PAGE;
+    struct kula__slot *slot = kula__pool_take_bare(pool);
+    if (!slot) {
+        return NULL;
+    }
+    unsigned char *memory = kula__pages_new(pages * PAGE, 1);
+    if (!memory) {
+        slot->kind = KULA__KIND_VEC; /* bare */
+        list_push(pool, slot);
+        pool->out--;
+        return NULL;
+    }
+    give_memory(slot, KULA__KIND_LARGE, memory, (uint32_t)pages);
+    return slot;
+}
+
+static struct kula__slot *take_classed(struct kula__pool *pool, uint32_t class)
+{
+    struct kula__slot *slot = pool->free[class];
+    if (!slot) {
+        collect(pool);
+        slot = pool->free[class];
+    }
+    if (slot) {
+        pool->free[class] = slot->next;
+        pool->out++;
+        return slot;
+    }
+    slot = kula__pool_take_bare(pool);
+    if (!slot) {
+        return NULL;
+    }
+    unsigned char *memory = cut(pool, kula__size_class_bytes(class));
+    if (!memory) {
+        slot->kind = KULA__KIND_VEC; /* bare */
+        list_push(pool, slot);
+        pool->out--;
+        return NULL;
+    }
+    give_memory(slot, KULA__KIND_BUFFER, memory, class);
+    return slot;
+}
+
+struct kula__slot *kula__pool_take(struct kula__pool *pool, size_t size_bytes)
+{
+    uint32_t class = kula__size_class(size_bytes);
+    struct kula__slot *slot =
+        class == KULA__CLASS_LARGE ? take_large(pool, size_bytes) : take_classed(pool, class);
+    if (slot) {
+        struct kula__cold *cold = kula__cold_of(slot);
+        slot->data = cold->base;
+        slot->capacity = (uint32_t)size_bytes;
+        cold->base_capacity = (uint32_t)size_bytes;
+    }
+    return slot;
+}
+
+void kula__pool_give(struct kula__slot *slot)
+{
+    struct kula__pool *pool = kula__slot_home(kula__slot_index(slot));
+    if (slot->kind == KULA__KIND_LARGE) {
+        struct kula__cold *cold = kula__cold_of(slot);
+        kula__pages_free(cold->base, (size_t)cold->size_class * PAGE);
+    }
+    /* relaxed: only the owner's own write can make it equal */
+    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) == self()) {
+        list_push(pool, slot);
+        pool->out--;
+        return;
+    }
+    struct kula__slot *head = atomic_load_explicit(&pool->returned, memory_order_relaxed);
+    do {
+        if (head == ORPHANED) {
+            /* acq_rel: the one that ends the pool sees all that the others did */
+            if (atomic_fetch_sub_explicit(&pool->orphans, 1, memory_order_acq_rel) == 1) {
+                destroy(pool);
+            }
+            return;
+        }
+        slot->next = head;
+        /* release: the owner sees the record as we left it; acquire: ORPHANED is followed by
+         * reading what the closer wrote */
+    } while (!atomic_compare_exchange_weak_explicit(
+        &pool->returned, &head, slot, memory_order_acq_rel, memory_order_acquire));
+}
+
+uint64_t kula__pool_held(const struct kula__pool *pool)
+{
+    uint64_t returned = 0;
+    const struct kula__slot *slot = atomic_load_explicit(&pool->returned, memory_order_acquire);
+    for (; slot; slot = slot->next) {
+        returned++;
+    }
+    return pool->out - returned;
+}
+
+uint64_t kula__pool_close(struct kula__pool *pool)
+{
+    atomic_store_explicit(&pool->owner, 0, memory_order_relaxed);
+    struct kula__slot *slot =
+        atomic_exchange_explicit(&pool->returned, ORPHANED, memory_order_acq_rel);
+    uint64_t out = pool->out;
+    for (; slot; slot = slot->next) {
+        out--;
+    }
+    /* From here on the pool may be ended by another thread, unless we are the last. */
+    if (atomic_fetch_add_explicit(&pool->orphans, (int64_t)out, memory_order_acq_rel) ==
+        -(int64_t)out) {
+        destroy(pool);
+        return 0;
+    }
+    return out;
+}
+
+bool kula__pool_is_of_parent(const struct kula__slot *slot)
+{
+    const struct kula__pool *pool = kula__slot_home(kula__slot_index(slot));
+    return !pool || !pool->alive;
+}

@@ -1,0 +1,42 @@
+/* pool.h - where buffers come from and go back to.
+ *
+ * A pool belongs to a ring's thread. Buffers of up to 1 MiB are cut from regions of pages and keep
+ * their memory when they are freed, in a list for each size class; larger ones have a mapping of
+ * their own. A buffer may be freed on any thread: then it goes on a lock-free list that the owner
+ * empties. When the ring is gone the pool stays until its last buffer is freed, by whomever.
+ */
+#ifndef KULA_COMMON_POOL_H
+#define KULA_COMMON_POOL_H
+
+#include "slot.h"
+
+struct kula__pool;
+
+/* NULL: no memory. Thread: the ring's owner, as for all that does not say otherwise. */
+struct kula__pool *kula__pool_new(void);
+
+/* A free record with memory for `size_bytes`: data, capacity and kind are set. NULL: no memory. */
+struct kula__slot *kula__pool_take(struct kula__pool *pool, size_t size_bytes);
+
+/* A free record without memory, for a vec. */
+struct kula__slot *kula__pool_take_bare(struct kula__pool *pool);
+
+/* Gives back a record whose word already says "free". Thread: any. */
+void kula__pool_give(struct kula__slot *slot);
+
+/* Whether the pool of a record is the parent's, seen from a child of fork(). Thread: any. */
+bool kula__pool_is_of_parent(const struct kula__slot *slot);
+
+/* Buffers and vecs that are out: with the program, a ring or an event. */
+uint64_t kula__pool_held(const struct kula__pool *pool);
+
+/* The ring goes. Returns how many are still out; with 0 the pool is gone, else it goes with the last
+ * of them. */
+uint64_t kula__pool_close(struct kula__pool *pool);
+
+/* The size class for a request, and the bytes it stands for; KULA__CLASS_LARGE beyond the last. */
+#define KULA__CLASS_LARGE UINT32_MAX
+uint32_t kula__size_class(size_t size_bytes);
+size_t kula__size_class_bytes(uint32_t size_class);
+
+#endif

@@ -1,0 +1,123 @@
+/* submit.h - from the program's call to the pending list.
+ *
+ * kula_read and its like take the record (take_*), fill it in, and admit it. Admitting checks the
+ * descriptor, pins it, and finds the operation its place: pending, a lane of its descriptor, or, when
+ * something is wrong, the list of the refused, whose events come like all others.
+ */
+#ifndef KULA_COMMON_SUBMIT_H
+#define KULA_COMMON_SUBMIT_H
+
+#include "ring.h"
+
+/* A record for an operation without a buffer, held by the ring and counted; NULL when the ring's limit
+ * is reached, there is no memory, or the caller is not the owner (reported). For close_fd `reserved`
+ * may use the last few that are kept back. Slow part of kula__operation_take. */
+struct kula__slot *kula__operation_make(struct kula_ring *ring, const char *name, bool reserved);
+
+static inline struct kula__slot *kula__operation_take(struct kula_ring *ring, const char *name)
+{
+    struct kula__slot *slot;
+    if (kula__unlikely(!kula__is_owner(ring) || !(slot = ring->free_operations))) {
+        return kula__operation_make(ring, name, false);
+    }
+    ring->free_operations = slot->next;
+    ring->in_flight++;
+    return slot;
+}
+
+/* What becomes of a hand-over that cannot be: reported, and if a live buffer is at stake it travels to
+ * the ring's inbox and comes out there with -EPERM. Returns what the public call returns. */
+kula_op kula__hand_over_refused(struct kula_ring *ring,
+                                uint64_t word,
+                                enum kula__operation operation,
+                                void *user);
+
+/* Takes a buffer (or vec) from the program for an operation; NULL: use kula__hand_over_refused. */
+static inline struct kula__slot *
+kula__hand_over(struct kula_ring *ring, uint64_t word, bool vec)
+{
+    struct kula__slot *slot = kula__slot_find(word);
+    if (kula__unlikely(!kula__is_owner(ring) || !slot ||
+                       kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
+                       !kula__word_hand_over(slot, word))) {
+        return NULL;
+    }
+    /* Only now is the record ours to look at. */
+    if (kula__unlikely((slot->kind == KULA__KIND_VEC) != vec)) {
+        kula__word_hand_back(slot, word);
+        return NULL;
+    }
+    kula__slot_claim(slot, ring->id);
+    ring->in_flight++;
+    return slot;
+}
+
+/* Puts an operation that may start on the pending list. */
+static inline void kula__pend(struct kula_ring *ring, struct kula__slot *slot)
+{
+    kula__list_append(&ring->pending, slot);
+    ring->pending_count++;
+}
+
+/* Ends an operation that nobody has started: its event comes after the next flush. From here on it
+ * cannot be cancelled or time out any more. */
+void kula__refuse(struct kula_ring *ring, struct kula__slot *slot, int32_t error);
+
+/* Same, for one that names a descriptor which it has not pinned. */
+void kula__refuse_unpinned(struct kula_ring *ring, struct kula__slot *slot, int32_t error);
+
+/* An operation of the descriptor of `record` is over: the last one starts a close that waits. */
+void kula__unpin(struct kula_ring *ring, struct kula__fd *record, int fd);
+
+/* Takes what must not start (cancelled, or waiting for a predecessor) out of the pending list. */
+void kula__sift(struct kula_ring *ring);
+
+/* Checks and pins slot->fd and admits the operation. With a transfer (facts.transfer) the rules for
+ * positions, zero length and lanes are applied. */
+void kula__admit(struct kula_ring *ring, struct kula__slot *slot);
+
+/* Finds a place for an operation that is pinned and waits for nothing more: start of a timer, of a
+ * close, a lane, or pending. */
+void kula__place(struct kula_ring *ring, struct kula__slot *slot);
+
+/* Takes an operation out of its lane or the late list (KULA__QUEUED). */
+void kula__unqueue(struct kula_ring *ring, struct kula__slot *slot);
+
+/* The transfer under way in a lane is over: the next one gets its turn. */
+void kula__lane_release(struct kula_ring *ring, struct kula__slot *slot);
+
+/* Whether an operation is on the pending list. Slow but for the newest. */
+bool kula__is_pending(const struct kula_ring *ring, const struct kula__slot *slot);
+
+/* Whether an operation has been handed over since the last flush, or waits for something and was. */
+bool kula__is_fresh(const struct kula_ring *ring, const struct kula__slot *slot);
+
+/* Everything that a flush has to do before the backend starts the pending ones. */
+void kula__chores(struct kula_ring *ring);
+static inline bool kula__has_chores(const struct kula_ring *ring)
+{
+    return ring->sift || ring->refused.head || ring->early.head || ring->closing.head;
+}
+
+/* ---- close.c ---- */
+void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd);
+void kula__close_done(struct kula_ring *ring, struct kula__slot *slot);
+void kula__closing_ask(struct kula_ring *ring); /* asks the operations of new closes to end */
+
+/* ---- chain.c ---- */
+void kula__chain_end(struct kula_ring *ring, struct kula__slot *slot, bool well);
+void kula__chain_leave(struct kula_ring *ring, struct kula__slot *slot);
+
+/* ---- cancel.c ---- */
+/* `why` is KULA__CANCEL or KULA__TIMED_OUT. 0 or -EALREADY. */
+int kula__cancel_slot(struct kula_ring *ring, struct kula__slot *slot, uint16_t why);
+uint32_t kula__cancel_everything(struct kula_ring *ring);
+void kula__expire(struct kula_ring *ring);
+/* Starts the clock of a timer operation (scratch[0] = its duration). */
+void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot);
+
+/* The operation that `op` names in this ring, not finished or (pulled = false) not pulled; or NULL. */
+struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op);
+struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op);
+
+#endif
