@@ -26,7 +26,7 @@ static void handing_over_empties_the_variable(void **state)
     assert_true(send == NULL);
     assert_true(freed == NULL);
     await_all(ring);
-    CLOSE_BOTH(fds);
+    retire(ring, fds, 2);
 }
 
 static void a_vec_takes_its_buffers_and_is_taken_itself(void **state)
@@ -45,7 +45,7 @@ static void a_vec_takes_its_buffers_and_is_taken_itself(void **state)
     await(ring, &done);
     assert_read_text(&done, "0123");
     outcome_release(&done);
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_posted_buffer_leaves_the_sender(void **state)
@@ -90,7 +90,7 @@ static void an_alias_shows_nothing_while_the_ring_has_the_buffer(void **state)
     assert_read_text(&done, "late");
     harness_context(state)->misuses_expected = 4;
     outcome_release(&done);
-    CLOSE_BOTH(fds);
+    retire(ring, fds, 2);
 }
 
 static void an_alias_is_refused_by_every_call_while_the_ring_has_the_buffer(void **state)
@@ -129,7 +129,7 @@ static void an_alias_is_refused_by_every_call_while_the_ring_has_the_buffer(void
     assert_read_text(&done, "first");
     outcome_release(&done);
     kula_vec_free(&vec);
-    CLOSE_BOTH(fds);
+    retire(ring, fds, 2);
 }
 
 static void the_same_memory_comes_home_and_its_old_name_stays_dead(void **state)
@@ -149,13 +149,15 @@ static void the_same_memory_comes_home_and_its_old_name_stays_dead(void **state)
     harness_context(state)->misuses_expected = 2;
     assert_read_text(&done, "content");
     outcome_release(&done);
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void buffers_that_are_held_do_not_overlap(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
-    enum { COUNT = 300 };
+    enum {
+        COUNT = 300
+    };
     kula_buf buffers[COUNT];
     const size_t sizes[] = { 1, 63, 64, 65, 4095, 4096, 4097, 70000 };
     for (unsigned i = 0; i < COUNT; i++) {
@@ -198,7 +200,7 @@ static void a_window_survives_the_round_trip(void **state)
     assert_int_equal(kula_window(done.buffer, 0), 0);
     assert_memory_equal(kula_bytes(done.buffer), "0123XYZ789", 10);
     outcome_release(&done);
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_window_ends_where_the_buffer_ends(void **state)
@@ -218,7 +220,7 @@ static void a_window_ends_where_the_buffer_ends(void **state)
     assert_result(done.result, -EINVAL);
     expect_content(fd, "");
     outcome_release(&done);
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 int main(int argc, char **argv)

@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 /* An operation that cannot work came back with its buffer, and nothing in it was touched. */
-static void expect_refusal(struct kula_ring *ring, kula_op op, struct outcome *done, int expected)
+static void expect_refusal(struct kula_ring *ring,
+                           kula_op op,
+                           struct outcome *done,
+                           int expected)
 {
     assert_true(op != 0);
     done->op = op;
@@ -29,19 +32,23 @@ static void a_descriptor_that_is_not_open_costs_no_buffer(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct outcome done[6] = { { 0 } };
         kula_buf buffer = buffer_text(ring, "precious");
-        expect_refusal(ring, kula_read(ring, bad[i], &buffer, 8, 0, &done[0]), &done[0], -EBADF);
+        expect_refusal(ring, kula_read(ring, bad[i], &buffer, 8, 0, &done[0]), &done[0],
+                       -EBADF);
         buffer = buffer_text(ring, "precious");
-        expect_refusal(
-            ring, kula_read(ring, bad[i], &buffer, 8, KULA_CUR, &done[1]), &done[1], -EBADF);
+        expect_refusal(ring, kula_read(ring, bad[i], &buffer, 8, KULA_CUR, &done[1]), &done[1],
+                       -EBADF);
         buffer = buffer_text(ring, "precious");
-        expect_refusal(ring, kula_write(ring, bad[i], &buffer, 8, 0, &done[2]), &done[2], -EBADF);
+        expect_refusal(ring, kula_write(ring, bad[i], &buffer, 8, 0, &done[2]), &done[2],
+                       -EBADF);
         buffer = buffer_text(ring, "precious");
-        expect_refusal(
-            ring, kula_write(ring, bad[i], &buffer, 8, KULA_CUR, &done[3]), &done[3], -EBADF);
+        expect_refusal(ring, kula_write(ring, bad[i], &buffer, 8, KULA_CUR, &done[3]), &done[3],
+                       -EBADF);
         buffer = buffer_text(ring, "precious");
-        expect_refusal(ring, kula_recv(ring, bad[i], &buffer, 8, 0, &done[4]), &done[4], -EBADF);
+        expect_refusal(ring, kula_recv(ring, bad[i], &buffer, 8, 0, &done[4]), &done[4],
+                       -EBADF);
         buffer = buffer_text(ring, "precious");
-        expect_refusal(ring, kula_send(ring, bad[i], &buffer, 8, 0, &done[5]), &done[5], -EBADF);
+        expect_refusal(ring, kula_send(ring, bad[i], &buffer, 8, 0, &done[5]), &done[5],
+                       -EBADF);
     }
 }
 
@@ -70,7 +77,7 @@ static void an_impossible_length_or_offset_costs_no_buffer(void **state)
         expect_refusal(ring, op, &done[1], -EINVAL);
     }
     expect_content(fd, "file");
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_descriptor_of_the_wrong_kind_costs_no_buffer(void **state)
@@ -87,18 +94,21 @@ static void a_descriptor_of_the_wrong_kind_costs_no_buffer(void **state)
     buffer = buffer_text(ring, "precious");
     expect_refusal(ring, kula_send(ring, fds[1], &buffer, 8, 0, &done[1]), &done[1], -ENOTSOCK);
     buffer = buffer_text(ring, "precious");
-    expect_refusal(ring, kula_read(ring, directory, &buffer, 8, 0, &done[2]), &done[2], -EISDIR);
+    expect_refusal(ring, kula_read(ring, directory, &buffer, 8, 0, &done[2]), &done[2],
+                   -EISDIR);
     buffer = buffer_text(ring, "precious");
-    expect_refusal(ring, kula_read(ring, write_only, &buffer, 8, 0, &done[3]), &done[3], -EBADF);
+    expect_refusal(ring, kula_read(ring, write_only, &buffer, 8, 0, &done[3]), &done[3],
+                   -EBADF);
     buffer = buffer_text(ring, "precious");
-    expect_refusal(ring, kula_write(ring, read_only, &buffer, 8, 0, &done[4]), &done[4], -EBADF);
+    expect_refusal(ring, kula_write(ring, read_only, &buffer, 8, 0, &done[4]), &done[4],
+                   -EBADF);
     buffer = buffer_text(ring, "precious");
     kula_op op = kula_read(ring, fds[1], &buffer, 8, KULA_CUR, &done[5]);
     expect_refusal(ring, op, &done[5], -EBADF);
     buffer = buffer_text(ring, "precious");
     op = kula_write(ring, fds[0], &buffer, 8, KULA_CUR, &done[6]);
     expect_refusal(ring, op, &done[6], -EBADF);
-    close_all((int[]){ fds[0], fds[1], directory, read_only, write_only }, 5);
+    retire(ring, (int[]){ fds[0], fds[1], directory, read_only, write_only }, 5);
 }
 
 static void unknown_message_flags_cost_no_buffer(void **state)
@@ -119,7 +129,7 @@ static void unknown_message_flags_cost_no_buffer(void **state)
     buffer = buffer_text(ring, "precious");
     op = kula_send(ring, fds[0], &buffer, 8, 1 << 29, &done[3]);
     expect_refusal(ring, op, &done[3], -EINVAL);
-    CLOSE_BOTH(fds);
+    retire(ring, fds, 2);
 }
 
 static void positional_transfers_on_a_stream_cost_no_buffer(void **state)
@@ -143,8 +153,8 @@ static void positional_transfers_on_a_stream_cost_no_buffer(void **state)
     expect_bytes(pipes[0], "12345678");
     expect_no_bytes(pipes[0]);
     expect_no_bytes(sockets[0]);
-    CLOSE_BOTH(pipes);
-    CLOSE_BOTH(sockets);
+    retire(ring, pipes, 2);
+    retire(ring, sockets, 2);
 }
 
 static void a_broken_pipe_costs_no_buffer(void **state)
@@ -164,8 +174,9 @@ static void a_broken_pipe_costs_no_buffer(void **state)
     op = kula_write(ring, sockets[1], &buffer, 8, KULA_CUR, &done[1]);
     expect_refusal(ring, op, &done[1], -EPIPE);
     buffer = buffer_text(ring, "precious");
-    expect_refusal(ring, kula_send(ring, sockets[1], &buffer, 8, 0, &done[2]), &done[2], -EPIPE);
-    close_all((int[]){ pipes[1], sockets[1] }, 2);
+    expect_refusal(ring, kula_send(ring, sockets[1], &buffer, 8, 0, &done[2]), &done[2],
+                   -EPIPE);
+    retire(ring, (int[]){ pipes[1], sockets[1] }, 2);
 }
 
 static void a_refusal_keeps_the_window(void **state)
@@ -198,12 +209,13 @@ static void operations_without_a_buffer_are_refused_by_their_event_too(void **st
     kula_close_fd(ring, -1, &done[7]);
     assert_int_equal(kula_outstanding(ring), 8);
     await_all(ring);
-    const int expected[] = { -EINVAL, -EBADF, -ENOTSOCK, -EINVAL, -EINVAL, -EINVAL, -EINVAL, -EBADF };
+    const int expected[] = { -EINVAL, -EBADF,  -ENOTSOCK, -EINVAL,
+                             -EINVAL, -EINVAL, -EINVAL,   -EBADF };
     for (size_t i = 0; i < 8; i++) {
         assert_int_equal(done[i].events, 1);
         assert_result(done[i].result, expected[i]);
     }
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void only_a_full_table_makes_an_operation_without_a_buffer_return_0(void **state)

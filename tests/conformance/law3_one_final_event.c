@@ -36,10 +36,10 @@ static void open_scene(struct scene *scene)
     scene->answer = 42;
 }
 
-static void close_scene(struct scene *scene)
+static void close_scene(struct kula_ring *ring, struct scene *scene)
 {
     const int fds[] = { scene->file, scene->stream[0], scene->stream[1], scene->listener };
-    close_all(fds, 4);
+    retire(ring, fds, 4);
 }
 
 /* One operation of every kind. Those on the stream wait for each other's data, so that nothing
@@ -117,7 +117,7 @@ static void every_kind_of_operation_ends_once(void **state)
     assert_result(done[20].result, 0);
     assert_int_equal(pump(ring, 5 * KULA_MILLISECOND), 0);
     close_results(done);
-    close_scene(&scene);
+    close_scene(ring, &scene);
 }
 
 static void every_kind_of_operation_ends_once_when_cancelled_at_once(void **state)
@@ -140,17 +140,19 @@ static void every_kind_of_operation_ends_once_when_cancelled_at_once(void **stat
         assert_int_equal(pump(ring, 5 * KULA_MILLISECOND), 0);
         if (done[20].result == -ECANCELED) {
             /* The chained close was cancelled with what it waited for: nothing was closed. */
-            close_all(&scene.client, 1);
+            retire(ring, &scene.client, 1);
         }
         close_results(done);
-        close_scene(&scene);
+        close_scene(ring, &scene);
     }
 }
 
 static void names_of_operations_are_never_0_and_never_shared(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
-    enum { COUNT = 2000 };
+    enum {
+        COUNT = 2000
+    };
     static struct outcome done[COUNT];
     memset(done, 0, sizeof done);
     for (size_t i = 0; i < COUNT; i++) {
@@ -208,7 +210,7 @@ static void outstanding_counts_what_has_not_been_pulled(void **state)
             assert_int_equal(kula_outstanding(ring), 3 - pulled);
         }
     }
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_buffer_that_nobody_takes_is_recycled_by_the_next_pull(void **state)
@@ -224,13 +226,15 @@ static void a_buffer_that_nobody_takes_is_recycled_by_the_next_pull(void **state
         assert_result(event->result, 1);
         assert_null(kula_next(ring));
     }
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_random_mixture_ends_once_each(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
-    enum { COUNT = 3000 };
+    enum {
+        COUNT = 3000
+    };
     static struct outcome done[COUNT];
     memset(done, 0, sizeof done);
     int pipes[2];
@@ -274,8 +278,8 @@ static void a_random_mixture_ends_once_each(void **state)
         assert_int_equal(done[i].events, 1);
         kula_free(&done[i].buffer);
     }
-    CLOSE_BOTH(pipes);
-    close_all(&fd, 1);
+    retire(ring, pipes, 2);
+    retire(ring, &fd, 1);
 }
 
 int main(int argc, char **argv)

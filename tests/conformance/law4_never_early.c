@@ -26,7 +26,7 @@ static void nothing_is_seen_before_the_flush(void **state)
     assert_null(kula_next(ring));
     assert_int_equal(kula_outstanding(ring), 4);
     await_all(ring);
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_refused_operation_is_not_early_either(void **state)
@@ -88,9 +88,9 @@ static void bytes_do_not_move_before_the_flush(void **state)
     expect_bytes(pipes[0], "one");
     expect_bytes(sockets[0], "two");
     expect_content(fd, "rechanged");
-    CLOSE_BOTH(pipes);
-    CLOSE_BOTH(sockets);
-    close_all(&fd, 1);
+    retire(ring, pipes, 2);
+    retire(ring, sockets, 2);
+    retire(ring, &fd, 1);
 }
 
 static void files_are_not_made_before_the_flush(void **state)
@@ -107,7 +107,7 @@ static void files_are_not_made_before_the_flush(void **state)
     await(ring, &done);
     assert_true(done.result >= 0);
     assert_int_equal(access(name, F_OK), 0);
-    close_all(&done.result, 1);
+    retire(ring, &done.result, 1);
     remove_directory(path);
 }
 
@@ -142,7 +142,7 @@ static void pulling_neither_flushes_nor_waits(void **state)
     expect_no_bytes(pipes[0]);
     await(ring, &done);
     outcome_release(&done);
-    CLOSE_BOTH(pipes);
+    retire(ring, pipes, 2);
 }
 
 static void submit_says_how_many_it_flushed(void **state)

@@ -33,7 +33,7 @@ static void a_path_may_be_clobbered_after_the_call(void **state)
     await(ring, &looked);
     assert_result(looked.result, 0);
     assert_true(S_ISREG(looked.stat.mode));
-    close_all(&opened.result, 1);
+    retire(ring, &opened.result, 1);
     remove_directory(directory);
 }
 
@@ -51,7 +51,7 @@ static void an_address_may_be_clobbered_after_the_call(void **state)
     assert_result(done.result, 0);
     int server = accept(listener, NULL, NULL);
     assert_true(server >= 0);
-    close_all((int[]){ listener, client, server }, 3);
+    retire(ring, (int[]){ listener, client, server }, 3);
 
     struct outcome bound = { 0 };
     struct sockaddr_in any = { .sin_family = AF_INET };
@@ -64,7 +64,7 @@ static void an_address_may_be_clobbered_after_the_call(void **state)
     length = sizeof any;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&any, &length), 0);
     assert_int_equal(ntohl(any.sin_addr.s_addr), INADDR_LOOPBACK);
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void a_long_path_travels_whole(void **state)
@@ -104,7 +104,7 @@ static void user_passes_through_untouched(void **state)
         kula_free(&buffer);
         assert_null(kula_next(ring));
     }
-    close_all(&fd, 1);
+    retire(ring, &fd, 1);
 }
 
 static void what_an_event_shows_stays_until_the_next_pull(void **state)
@@ -138,7 +138,7 @@ static void what_an_event_shows_stays_until_the_next_pull(void **state)
     assert_memory_equal(peer, &own, sizeof own);
     assert_null(kula_event_stat(event));
     await_all(ring);
-    close_all((int[]){ listener, client, server }, 3);
+    retire(ring, (int[]){ listener, client, server }, 3);
 }
 
 static void accessors_answer_for_their_own_kind_only(void **state)

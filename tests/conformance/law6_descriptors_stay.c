@@ -87,7 +87,7 @@ static void queued_writes_never_reach_the_file_that_gets_the_number(void **state
         }
         expect_content(victim, "");
     }
-    close_all(&victim, 1);
+    retire(ring, &victim, 1);
 }
 
 static void linked_writes_never_reach_the_file_that_gets_the_number(void **state)
@@ -117,14 +117,16 @@ static void linked_writes_never_reach_the_file_that_gets_the_number(void **state
         outcome_release(&second);
         expect_content(victim, "");
     }
-    close_all(&victim, 1);
+    retire(ring, &victim, 1);
 }
 
 static void running_writes_never_reach_the_file_that_gets_the_number(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     int victim = make_file("");
-    enum { SIZE = 1 << 18 };
+    enum {
+        SIZE = 1 << 18
+    };
     for (int round = 0; round < ROUNDS; round++) {
         struct outcome writes[4] = { { 0 } };
         struct outcome closed = { 0 };
@@ -148,7 +150,7 @@ static void running_writes_never_reach_the_file_that_gets_the_number(void **stat
         }
         expect_content(victim, "");
     }
-    close_all(&victim, 1);
+    retire(ring, &victim, 1);
 }
 
 static void a_waiting_read_never_takes_from_the_pipe_that_gets_the_number(void **state)
@@ -180,8 +182,8 @@ static void a_waiting_read_never_takes_from_the_pipe_that_gets_the_number(void *
         outcome_release(&reads[0]);
         outcome_release(&reads[1]);
         expect_bytes(victim[0], "private");
-        CLOSE_BOTH(victim);
-        close_all(&old[1], 1);
+        retire(ring, victim, 2);
+        retire(ring, &old[1], 1);
     }
 }
 
@@ -211,7 +213,7 @@ static void the_close_ends_last_and_everything_before_it_ends(void **state)
     }
     assert_result(closed.result, 0);
     assert_int_equal(fcntl(fds[0], F_GETFD), -1);
-    close_all(&fds[1], 1);
+    retire(ring, &fds[1], 1);
 }
 
 static void what_is_handed_over_after_the_close_is_refused(void **state)
@@ -233,7 +235,7 @@ static void what_is_handed_over_after_the_close_is_refused(void **state)
     assert_result(synced.result, -EBADF);
     assert_result(closed[1].result, -EBADF);
     outcome_release(&read);
-    close_all(&fds[1], 1);
+    retire(ring, &fds[1], 1);
 }
 
 static void closing_what_is_not_open_says_so(void **state)
@@ -292,10 +294,10 @@ static void a_number_that_is_used_again_works_like_new(void **state)
         outcome_release(&received);
         kula_close_fd(ring, number, NULL);
         await_all(ring);
-        CLOSE_BOTH(sockets);
-        close_all(&file, 1);
+        retire(ring, sockets, 2);
+        retire(ring, &file, 1);
     }
-    close_all(&first[1], 1);
+    retire(ring, &first[1], 1);
 }
 
 static void the_ring_forgets_a_descriptor_only_when_nothing_names_it(void **state)
@@ -316,7 +318,7 @@ static void the_ring_forgets_a_descriptor_only_when_nothing_names_it(void **stat
     outcome_release(&done);
     assert_result(kula_forget_fd(ring, fds[0]), 0);
     assert_result(kula_forget_fd(ring, fds[0]), 0);
-    CLOSE_BOTH(fds);
+    retire(ring, fds, 2);
 }
 
 static void a_forgotten_number_may_become_anything(void **state)
@@ -341,7 +343,7 @@ static void a_forgotten_number_may_become_anything(void **state)
         assert_read_text(&done, "fresh");
         outcome_release(&done);
         assert_result(kula_forget_fd(ring, fds[0]), 0);
-        CLOSE_BOTH(fds);
+        retire(ring, fds, 2);
     }
 }
 
@@ -378,7 +380,7 @@ static void a_close_chained_to_the_writes_lets_them_finish(void **state)
     assert_result(sent.result, 10);
     assert_result(closed.result, 0);
     outcome_release(&sent);
-    close_all(&fds[1], 1);
+    retire(ring, &fds[1], 1);
 }
 
 int main(int argc, char **argv)

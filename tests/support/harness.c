@@ -224,11 +224,8 @@ static int check_fds(void)
         snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
         ssize_t length = readlink(link, target, sizeof target - 1);
         target[length > 0 ? length : 0] = '\0';
-        print_error("descriptor %d was %s and is %s %s\n",
-                    fd,
-                    fds_before[fd] ? "open" : "closed",
-                    now ? "open" : "closed",
-                    target);
+        print_error("descriptor %d was %s and is %s %s\n", fd,
+                    fds_before[fd] ? "open" : "closed", now ? "open" : "closed", target);
         wrong++;
     }
     return wrong;
@@ -261,13 +258,12 @@ int harness_teardown(void **state)
     }
     if (harness_misuses() != context->misuses_expected) {
         print_error("%u misuses were reported, %u expected; the last one: %s\n",
-                    harness_misuses(),
-                    context->misuses_expected,
-                    harness_last_misuse());
+                    harness_misuses(), context->misuses_expected, harness_last_misuse());
         wrong++;
     }
     if (harness_warnings() > 0 && !context->warnings_expected) {
-        print_error("%u warnings; the last one: %s\n", harness_warnings(), harness_last_warning());
+        print_error("%u warnings; the last one: %s\n", harness_warnings(),
+                    harness_last_warning());
         wrong++;
     }
     wrong += context->threads_left ? 0 : check_threads();
@@ -296,8 +292,11 @@ static void print_outcome(int64_t value)
     }
 }
 
-void harness_assert_result(
-    int64_t actual, int64_t expected, const char *text, const char *file, int line)
+void harness_assert_result(int64_t actual,
+                           int64_t expected,
+                           const char *text,
+                           const char *file,
+                           int line)
 {
     if (actual == expected) {
         return;
@@ -345,14 +344,9 @@ static int find_backend(void)
     uname(&names);
     const char *cause = report.candidate_count > 0 ? report.candidates[0].cause : report.reason;
     bool skipped = means_unavailable(error) && !backend_is_expected();
-    fprintf(stderr,
-            "%s: %s is not available on %s %s: %s (%s)\n",
-            skipped ? "skipped" : "failed",
-            backend_name,
-            names.sysname,
-            names.release,
-            strerror(-error),
-            cause);
+    fprintf(stderr, "%s: %s is not available on %s %s: %s (%s)\n",
+            skipped ? "skipped" : "failed", backend_name, names.sysname, names.release,
+            strerror(-error), cause);
     return skipped ? HARNESS_SKIPPED : EXIT_FAILURE;
 }
 
@@ -376,5 +370,5 @@ int harness_run(int argc, char **argv, const struct CMUnitTest *tests, size_t co
         cmocka_set_test_filter(argv[2]);
     }
     return _cmocka_run_group_tests(argv[0], tests, count, NULL, NULL) == 0 ? EXIT_SUCCESS
-                                                                          : EXIT_FAILURE;
+                                                                           : EXIT_FAILURE;
 }

@@ -34,11 +34,11 @@ struct test_context {
 };
 
 /* One test: the function's name is the sentence that it proves. */
-#define PROVES(function)                                                                           \
+#define PROVES(function) \
     cmocka_unit_test_setup_teardown(function, harness_setup, harness_teardown)
 
 /* The body of main: decides whether the backend is there, then runs the tests. */
-#define HARNESS_MAIN(argc, argv, tests)                                                            \
+#define HARNESS_MAIN(argc, argv, tests) \
     harness_run(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]))
 
 int harness_run(int argc, char **argv, const struct CMUnitTest *tests, size_t count);
@@ -82,17 +82,20 @@ void harness_sleep_ns(int64_t duration_ns);
 bool harness_sanitized(void);
 
 /* Prints why, with the kernel's release, and skips the test. */
-#define SKIP_BECAUSE(...)                                                                          \
-    do {                                                                                           \
-        harness_print_skip(__VA_ARGS__);                                                           \
-        skip();                                                                                    \
+#define SKIP_BECAUSE(...)                \
+    do {                                 \
+        harness_print_skip(__VA_ARGS__); \
+        skip();                          \
     } while (0)
 void harness_print_skip(const char *format, ...) __attribute__((__format__(__printf__, 1, 2)));
 
 /* Compares results and names both errno values when they differ. */
-#define assert_result(actual, expected)                                                            \
+#define assert_result(actual, expected) \
     harness_assert_result((int64_t)(actual), (int64_t)(expected), #actual, __FILE__, __LINE__)
-void harness_assert_result(
-    int64_t actual, int64_t expected, const char *text, const char *file, int line);
+void harness_assert_result(int64_t actual,
+                           int64_t expected,
+                           const char *text,
+                           const char *file,
+                           int line);
 
 #endif

@@ -146,11 +146,15 @@ void outcome_release_at(struct outcome *outcome, const char *file, int line)
     kula_free(&outcome->buffer);
 }
 
-void assert_read_text_at(const struct outcome *outcome, const char *text, const char *file, int line)
+void assert_read_text_at(const struct outcome *outcome,
+                         const char *text,
+                         const char *file,
+                         int line)
 {
     int32_t length = (int32_t)strlen(text);
     harness_assert_result(outcome->result, length, "result", file, line);
-    if (outcome->buffers != 1 || memcmp(kula_bytes(outcome->buffer), text, (size_t)length) != 0) {
+    if (outcome->buffers != 1 ||
+        memcmp(kula_bytes(outcome->buffer), text, (size_t)length) != 0) {
         print_error("the buffer does not hold \"%s\"\n", text);
         _fail(file, line);
     }

@@ -20,7 +20,7 @@ struct outcome {
     unsigned buffers; /* buffers that came with them */
     unsigned place;   /* the how-manieth event of this thread it was */
     kula_buf buffer;  /* the first buffer */
-    kula_buf *more;   /* where the buffers go from the first on, when the test expects several */
+    kula_buf *more; /* where the buffers go from the first on, when the test expects several */
     unsigned more_max;
     struct kula_stat stat;
     struct sockaddr_storage address;
@@ -58,6 +58,9 @@ void outcome_release_at(struct outcome *outcome, const char *file, int line);
 
 /* The result was `text` exactly, and the buffer came back with it. */
 #define assert_read_text(outcome, text) assert_read_text_at(outcome, text, __FILE__, __LINE__)
-void assert_read_text_at(const struct outcome *outcome, const char *text, const char *file, int line);
+void assert_read_text_at(const struct outcome *outcome,
+                         const char *text,
+                         const char *file,
+                         int line);
 
 #endif

@@ -137,7 +137,8 @@ void make_terminal(int ret_fds[2])
     }
     struct termios mode;
     assert_int_equal(tcgetattr(ret_fds[1], &mode), 0);
-    mode.c_iflag &= ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+    mode.c_iflag &=
+        ~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
     mode.c_oflag &= ~(tcflag_t)OPOST;
     mode.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
     mode.c_cc[VMIN] = 1;
@@ -201,9 +202,10 @@ void expect_content(int fd, const char *content)
     assert_string_equal(found, content);
 }
 
-void close_all(const int *fds, size_t count)
+void retire(struct kula_ring *ring, const int *fds, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        assert_result(kula_forget_fd(ring, fds[i]), 0);
         assert_int_equal(close(fds[i]), 0);
     }
 }

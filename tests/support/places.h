@@ -38,8 +38,10 @@ void put(int fd, const char *text);
 void expect_bytes(int fd, const char *text);
 void expect_no_bytes(int fd);
 void expect_content(int fd, const char *content);
-void close_all(const int *fds, size_t count);
-#define CLOSE_BOTH(fds) close_all(fds, 2)
+
+/* Closes descriptors that a ring may have used, as the sixth law wants it: the ring has to have
+ * forgotten them first. */
+void retire(struct kula_ring *ring, const int *fds, size_t count);
 
 /* Whether a plain read would return at once (data or end). */
 bool is_readable(int fd);
