@@ -87,14 +87,6 @@ static void serve_own(struct kula_ring *ring, uint32_t which)
     }
 }
 
-static void drain_inbox(struct kula_ring *ring)
-{
-    /* relaxed: a look; whoever adds something after it, wakes us when we sleep */
-    if (atomic_load_explicit(&ring->inbox, memory_order_relaxed)) {
-        kula__inbox_drain(ring);
-    }
-}
-
 /* One epoll_wait and all that it tells. Sleeps up to timeout_ns. */
 static int reap(struct kula_ring *ring, int64_t timeout_ns)
 {
@@ -131,7 +123,7 @@ int kula__epoll_wait(struct kula_ring *ring, int64_t timeout_ns)
         state->announced = false;
     }
     kula__epoll_submit(ring);
-    drain_inbox(ring);
+    kula__inbox_drain(ring);
 
     bool sleeps = timeout_ns != 0 && !ring->done.head && !ring->pending.head;
     /* With nothing that waits for readiness there is nothing that the kernel could tell. A foreign
@@ -141,7 +133,7 @@ int kula__epoll_wait(struct kula_ring *ring, int64_t timeout_ns)
         if (error < 0) {
             return error;
         }
-        drain_inbox(ring);
+        kula__inbox_drain(ring);
     }
     /* What has become possible starts now: the program may be away for long. */
     return kula__epoll_submit(ring);
