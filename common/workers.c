@@ -97,13 +97,8 @@ static struct kula__slot *take(struct kula__workers *workers)
 
 static void run(struct kula__workers *workers, struct kula__slot *slot)
 {
-    int32_t result;
-    if (slot->operation == KULA__OP_OFFLOAD) {
-        result = kula__call_offloaded(slot);
-    } else {
-        result = kula__perform(slot, (enum kula__fd_kind)kula__cold_of(slot)->scratch[2]);
-    }
-    slot->result = result;
+    enum kula__fd_kind kind = (enum kula__fd_kind)kula__cold_of(slot)->scratch[2];
+    slot->result = kula__perform(slot, kind);
     slot->event_flags = 0;
     /* relaxed: a count for deciding whether to look; the inbox carries the record */
     atomic_fetch_sub_explicit(&workers->busy, 1, memory_order_relaxed);
