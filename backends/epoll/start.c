@@ -25,10 +25,19 @@ static void give_away(struct kula_ring *ring, struct kula__slot *slot, struct ku
     kula__finish(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
 }
 
+/* -EOPNOTSUPP says that there is no way of trying; but these can be tried on whatever has them, so it
+ * is what the socket itself says. */
+static bool can_be_tried(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_RECV || slot->operation == KULA__OP_SEND ||
+           slot->operation == KULA__OP_ACCEPT;
+}
+
 void kula__epoll_try(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
 {
     int32_t result = kula__attempt(ring, slot, record);
-    if (kula__likely(result != -EAGAIN && result != -EOPNOTSUPP)) {
+    if (kula__likely(result != -EAGAIN && result != -EOPNOTSUPP) ||
+        (result == -EOPNOTSUPP && can_be_tried(slot))) {
         kula__epoll_note(record, slot, result);
         kula__finish(ring, slot, result);
         return;
