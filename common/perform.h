@@ -1,8 +1,8 @@
 /* perform.h - every operation as plain calls, for whoever has no ring: workers, the in-place tries of
  * epoll and blocking, and routes that a kernel's ring lacks.
  *
- * Raw system calls only (syscall(2) on Linux): a sanitizer's interceptor would look at buffers that
- * are away from the program, and report what is in order.
+ * What carries the program's bytes is a raw system call on Linux (syscall(2)): a sanitizer's
+ * interceptor would look at buffers that are away from the program, and report what is in order.
  */
 #ifndef KULA_COMMON_PERFORM_H
 #define KULA_COMMON_PERFORM_H
@@ -34,7 +34,8 @@ int32_t kula__attempt(struct kula_ring *ring, struct kula__slot *slot, struct ku
 /* The poll(2) events that an operation waits for. */
 short kula__wanted(const struct kula__slot *slot);
 
-/* Undoes what a try that is given up has left behind (a connect's O_NONBLOCK flag). */
+/* Forgets what earlier tries have remembered: the operation is given up. A connect under way goes on
+ * inside the kernel, as it does after the cancel of one that a ring has. */
 void kula__attempt_abandon(struct kula__slot *slot);
 
 /* Asks the running system which of RWF_NOWAIT and RWF_NOSIGNAL work, with a pipe; a set of
