@@ -250,7 +250,6 @@ static void on_accept(struct server *server, const struct kula_event *event)
         }
         pause_accepting(server);
     }
-    keep_accepting(server);
 }
 
 /* ---- The server ----------------------------------------------------------------------------- */
@@ -261,7 +260,6 @@ static void on_event(struct server *server, struct kula_event *event)
         on_accept(server, event);
     } else if (event->user == &server->back_off) {
         server->back_off = 0;
-        keep_accepting(server);
     } else if (event->user) {
         on_connection(server, event->user, event);
     }
@@ -284,7 +282,6 @@ static void stop(struct server *server)
 
 static int serve(struct server *server)
 {
-    keep_accepting(server);
     for (;;) {
         if (stop_requests > 0 && !server->stopping) {
             stop(server);
@@ -295,6 +292,7 @@ static int serve(struct server *server)
         if (server->stopping && kula_outstanding(server->ring) == 0) {
             return 0;
         }
+        keep_accepting(server);
         int ready = kula_wait(server->ring, KULA_FOREVER);
         if (ready < 0) {
             return ready;
