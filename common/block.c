@@ -24,7 +24,7 @@ void *kula__block_new(struct kula_ring *ring, struct kula__slot *slot, size_t by
 {
     uint32_t class = 0;
     while (class < CLASSES && class_bytes[class] < bytes) {
-        class++;
+        class ++;
     }
     if (class == CLASSES) {
         return NULL;
@@ -54,7 +54,7 @@ void kula__block_free(struct kula_ring *ring, struct kula__slot *slot)
 
 void kula__blocks_fini(struct kula_ring *ring)
 {
-    for (size_t class = 0; class < CLASSES; class++) {
+    for (size_t class = 0; class < CLASSES; class ++) {
         union header *header = ring->free_blocks[class];
         while (header) {
             union header *next = header->next;

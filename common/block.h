@@ -9,9 +9,17 @@
 
 #include "slot.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+
+/* POSIX has no such flag: there kula_statx on a descriptor itself is fstat(2), and this our number. */
+#ifdef AT_EMPTY_PATH
+#    define KULA__AT_EMPTY_PATH AT_EMPTY_PATH
+#else
+#    define KULA__AT_EMPTY_PATH 0x1000
+#endif
 
 struct kula_ring;
 

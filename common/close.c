@@ -15,8 +15,8 @@
  * number has an event that nobody has pulled. */
 static struct kula__slot *close_record(struct kula_ring *ring, int fd)
 {
-    uint32_t index =
-        ring->fd_pages[(uint32_t)fd / KULA__FD_PAGE]->close_slots + (uint32_t)fd % KULA__FD_PAGE;
+    uint32_t index = ring->fd_pages[(uint32_t)fd / KULA__FD_PAGE]->close_slots +
+                     (uint32_t)fd % KULA__FD_PAGE;
     struct kula__slot *slot = kula__slot_at(index);
     kula__word_begin(slot, index);
     if (kula__word_holder(kula__slot_word(slot)) != KULA__HELD_BY_NOBODY) {

@@ -97,7 +97,8 @@ static int32_t total_of_pieces(struct kula__slot *slot, int32_t result, uint32_t
         uint32_t total = progress + (uint32_t)result;
         if (result > 0 && total < cold->transfer_length &&
             (slot->attention & (KULA__CANCEL | KULA__TIMED_OUT))) {
-            *flags |= slot->attention & KULA__TIMED_OUT ? KULA_EVENT_TIMED_OUT : KULA_EVENT_CANCELLED;
+            *flags |=
+                slot->attention & KULA__TIMED_OUT ? KULA_EVENT_TIMED_OUT : KULA_EVENT_CANCELLED;
         }
         return (int32_t)total;
     }
@@ -109,9 +110,9 @@ static int32_t total_of_pieces(struct kula__slot *slot, int32_t result, uint32_t
     return (int32_t)progress;
 }
 
-/* Whether a successor may start: nothing failed and nothing was left over. */
-static bool ended_well(const struct kula__slot *slot, int32_t result)
+bool kula__ended_well(const struct kula__slot *slot)
 {
+    int32_t result = slot->result;
     if (result < 0) {
         return false;
     }
@@ -148,7 +149,6 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     if ((attention & KULA__TIMED_OUT) && result >= 0 && flags == 0) {
         flags |= KULA_EVENT_LATE;
     }
-    bool well = ended_well(slot, result);
     if (attention & KULA__DEADLINE) {
         kula__timers_remove(&ring->timers, slot);
     }
@@ -171,7 +171,7 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     kula__word_finish(slot, kula__slot_word(slot));
     ring->in_flight--;
     if (attention & KULA__BEFORE) {
-        kula__chain_end(ring, slot, well);
+        kula__chain_end(ring, slot, kula__ended_well(slot));
     }
     if (attention & KULA__DETACHED) {
         ring->detached--;

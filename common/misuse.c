@@ -55,13 +55,10 @@ const char *kula__misuse_reason(uint64_t word)
 
 static void report_to_stderr(const struct kula_misuse *misuse)
 {
-    fprintf(stderr,
-            "kula: misuse: %s (buffer %" PRIu32 ", generation %" PRIu64 ", now %" PRIu64 "): %s\n",
-            misuse->operation,
-            misuse->index,
-            misuse->generation,
-            misuse->current,
-            misuse->reason);
+    fprintf(
+        stderr,
+        "kula: misuse: %s (buffer %" PRIu32 ", generation %" PRIu64 ", now %" PRIu64 "): %s\n",
+        misuse->operation, misuse->index, misuse->generation, misuse->current, misuse->reason);
     if (atomic_load(&abort_wanted)) {
         abort();
     }

@@ -5,10 +5,11 @@
 
 #include <errno.h>
 
-#define PAGE 4096u /* what buffers of this size and more are aligned to, whatever the system's page */
-#define SMALL_CLASSES 6u /* 64, 128, ... 2048 */
-#define CLASS_COUNT 34u  /* and from 4096 on four steps to each doubling, up to 1 MiB */
-#define REGION_BYTES ((size_t)2 << 20)
+#define PAGE \
+    4096u /* what buffers of this size and more are aligned to, whatever the system's page */
+#define SMALL_CLASSES 6u  /* 64, 128, ... 2048 */
+#define CLASS_COUNT   34u /* and from 4096 on four steps to each doubling, up to 1 MiB */
+#define REGION_BYTES  ((size_t)2 << 20)
 
 struct region {
     struct region *next;
@@ -17,8 +18,9 @@ struct region {
 };
 
 struct kula__pool {
-    _Atomic uintptr_t owner; /* kula__pool_self() of the owner; 0: the ring is gone, or a child */
-    uint32_t alive;          /* 1; a child of fork() reads 0 */
+    _Atomic uintptr_t
+        owner;      /* kula__pool_self() of the owner; 0: the ring is gone, or a child */
+    uint32_t alive; /* 1; a child of fork() reads 0 */
     struct kula__slot *free[CLASS_COUNT]; /* records with memory */
     struct kula__slot *bare;              /* records without */
     struct kula__chunks chunks;
@@ -48,7 +50,7 @@ uint32_t kula__size_class(size_t size_bytes)
     if (size_bytes <= 2048) {
         uint32_t class = 0;
         while (((size_t)64 << class) < size_bytes) {
-            class++;
+            class ++;
         }
         return class;
     }
@@ -118,7 +120,8 @@ static void collect(struct kula__pool *pool)
         return;
     }
     /* acquire: what the freeing thread wrote into the record is seen */
-    struct kula__slot *slot = atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
+    struct kula__slot *slot =
+        atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
     while (slot) {
         struct kula__slot *next = slot->next;
         list_push(pool, slot);

@@ -37,7 +37,8 @@ static void after_fork_in_child(void)
 {
     struct kula_ring *next;
     for (struct kula_ring *ring = rings; ring; ring = next) {
-        next = ring->next_ring; /* NULL where the pages were wiped: the rest was wiped as well */
+        next =
+            ring->next_ring; /* NULL where the pages were wiped: the rest was wiped as well */
         atomic_store_explicit(&ring->owner, 0, memory_order_relaxed);
     }
     rings = NULL;
@@ -144,14 +145,15 @@ int kula__not_owner(const struct kula_ring *ring, const char *operation)
     }
     uintptr_t owner = atomic_load_explicit(&ring->owner, memory_order_relaxed);
     if (owner == 0) {
-        kula__misuse(operation, 0, "the ring belongs to the parent process: open one in the child");
+        kula__misuse(operation, 0,
+                     "the ring belongs to the parent process: open one in the child");
         return -EOWNERDEAD;
     }
     if (owner == KULA__OWNER_CALLS_OUT || kula__in_program_function()) {
-        kula__misuse(operation,
-                     0,
-                     "called from inside a function that the library called: only kula_wake and "
-                     "kula_post may be");
+        kula__misuse(
+            operation, 0,
+            "called from inside a function that the library called: only kula_wake and "
+            "kula_post may be");
         return -EDEADLK;
     }
     kula__misuse(operation, 0, "the ring belongs to another thread: use kula_post to reach it");

@@ -52,6 +52,16 @@ static inline struct kula__slot *kula__list_pop(struct kula__list *list)
 /* The backend was named with "strict:": it may work with fewer features than it should have. */
 #define KULA__SETTING_STRICT (UINT32_C(1) << 31)
 
+/* Moves everything in `source` to the end of `target`. */
+static inline void kula__list_splice(struct kula__list *target, struct kula__list *source)
+{
+    if (source->head) {
+        *target->tail = source->head;
+        target->tail = source->tail;
+        kula__list_init(source);
+    }
+}
+
 /* In ring->owner while a function of the program runs on the owner's own thread. */
 #define KULA__OWNER_CALLS_OUT ((uintptr_t)1)
 
@@ -119,7 +129,6 @@ struct kula_ring {
     uint32_t held_after;            /* operations that wait for a predecessor */
     bool inside; /* in kula_submit, kula_wait or kula_close: ends are seen at once */
     bool abandoned;
-    char explanation[256];
     struct kula_ring *next_ring; /* process.c: all rings of the process */
 
     /* --- written by other threads: lines of their own --- */

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #define CHUNKS_PER_SLAB (KULA__SLAB_SLOTS / KULA__CHUNK_SLOTS)
-#define CHUNK_COUNT (KULA__SLAB_COUNT * CHUNKS_PER_SLAB)
+#define CHUNK_COUNT     (KULA__SLAB_COUNT * CHUNKS_PER_SLAB)
 
 struct kula__slot *_Atomic kula__slabs[KULA__SLAB_COUNT];
 struct kula__cold *_Atomic kula__cold_slabs[KULA__SLAB_COUNT];

@@ -193,7 +193,9 @@ static int check_mode(int fd, enum kula__transfer transfer)
 
 /* The rules for transfers that are the same everywhere, whatever a backend's calls would say.
  * Positive: go on; 0 or negative: the operation's result. */
-static int check_transfer(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
+static int check_transfer(struct kula_ring *ring,
+                          struct kula__slot *slot,
+                          struct kula__fd *record)
 {
     enum kula__transfer transfer = kula__operation_facts[slot->operation].transfer;
     bool empty = transfer_bytes(slot) == 0;
@@ -235,7 +237,8 @@ void kula__place(struct kula_ring *ring, struct kula__slot *slot)
         kula__list_append(&ring->closing, slot);
         return;
     }
-    if (slot->fd < 0 || kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_NONE) {
+    if (slot->fd < 0 ||
+        kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_NONE) {
         kula__pend(ring, slot);
         return;
     }
@@ -340,11 +343,7 @@ void kula__chores(struct kula_ring *ring)
     if (ring->sift) {
         kula__sift(ring);
     }
-    if (ring->early.head) {
-        *ring->done.tail = ring->early.head;
-        ring->done.tail = ring->early.tail;
-        kula__list_init(&ring->early);
-    }
+    kula__list_splice(&ring->done, &ring->early);
     /* Ending one may refuse others (a chain): only those that are here now, so that this ends. */
     struct kula__slot *slot = ring->refused.head;
     kula__list_init(&ring->refused);

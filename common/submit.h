@@ -12,7 +12,9 @@
 /* A record for an operation without a buffer, held by the ring and counted; NULL when the ring's limit
  * is reached, there is no memory, or the caller is not the owner (reported). For close_fd `reserved`
  * may use the last few that are kept back. Slow part of kula__operation_take. */
-struct kula__slot *kula__operation_make(struct kula_ring *ring, const char *name, bool reserved);
+struct kula__slot *kula__operation_make(struct kula_ring *ring,
+                                        const char *name,
+                                        bool reserved);
 
 static inline struct kula__slot *kula__operation_take(struct kula_ring *ring, const char *name)
 {
@@ -33,8 +35,9 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
                                 void *user);
 
 /* Takes a buffer (or vec) from the program for an operation; NULL: use kula__hand_over_refused. */
-static inline struct kula__slot *
-kula__hand_over(struct kula_ring *ring, uint64_t word, bool vec)
+static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
+                                                 uint64_t word,
+                                                 bool vec)
 {
     struct kula__slot *slot = kula__slot_find(word);
     if (kula__unlikely(!kula__is_owner(ring) || !slot ||
@@ -98,6 +101,13 @@ static inline bool kula__has_chores(const struct kula_ring *ring)
 {
     return ring->sift || ring->refused.head || ring->early.head || ring->closing.head;
 }
+
+/* ---- wait.c ---- */
+/* One round of the machine: what the flush has to do, the backend's turn, what other threads
+ * brought. Timers are the caller's. 0 or -EBADR. */
+int kula__drive(struct kula_ring *ring, int64_t sleep_ns);
+/* Ends the event that was pulled last, as the next kula_next would. */
+void kula__event_end(struct kula_ring *ring);
 
 /* ---- close.c ---- */
 void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd);

@@ -8,13 +8,17 @@
 
 #define CHILDREN 4u
 
-static void place(struct kula__timers *timers, uint32_t position, struct kula__timer_entry entry)
+static void place(struct kula__timers *timers,
+                  uint32_t position,
+                  struct kula__timer_entry entry)
 {
     timers->heap[position] = entry;
     kula__cold_of(entry.slot)->heap_position = position;
 }
 
-static void sift_up(struct kula__timers *timers, uint32_t position, struct kula__timer_entry entry)
+static void sift_up(struct kula__timers *timers,
+                    uint32_t position,
+                    struct kula__timer_entry entry)
 {
     while (position > 0) {
         uint32_t parent = (position - 1) / CHILDREN;
@@ -27,7 +31,9 @@ static void sift_up(struct kula__timers *timers, uint32_t position, struct kula_
     place(timers, position, entry);
 }
 
-static void sift_down(struct kula__timers *timers, uint32_t position, struct kula__timer_entry entry)
+static void sift_down(struct kula__timers *timers,
+                      uint32_t position,
+                      struct kula__timer_entry entry)
 {
     for (;;) {
         uint32_t first = position * CHILDREN + 1;
@@ -70,8 +76,7 @@ void kula__timers_add(struct kula__timers *timers, struct kula__slot *slot, int6
 {
     assert(timers->count < timers->capacity);
     kula__cold_of(slot)->expiry_ns = expiry_ns;
-    sift_up(timers,
-            timers->count++,
+    sift_up(timers, timers->count++,
             (struct kula__timer_entry){ .expiry_ns = expiry_ns, .slot = slot });
 }
 

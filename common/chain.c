@@ -1,0 +1,138 @@
+/* chain.c - kula_after: an operation starts when another has ended well.
+ *
+ * Run by the library on every backend, so that a short transfer breaks a chain in the same way
+ * everywhere, and because a linked operation looks its descriptor up late in the kernel (6.18: the
+ * wrong file 500 times of 500 when the number was reused).
+ */
+#include "finish.h"
+#include "submit.h"
+
+#include <errno.h>
+
+/* Takes an operation that is to wait out of wherever it stood; kula__place finds it a place again. */
+static void stand_aside(struct kula_ring *ring, struct kula__slot *slot)
+{
+    if (slot->attention & KULA__QUEUED) {
+        kula__unqueue(ring, slot);
+        return;
+    }
+    if (slot->operation == KULA__OP_TIMER) {
+        if (!(slot->attention & KULA__DEADLINE)) { /* a deadline goes on counting */
+            kula__timers_remove(&ring->timers, slot);
+        }
+        return;
+    }
+    if (slot->operation == KULA__OP_CLOSE) {
+        struct kula__slot *at = ring->closing.head;
+        kula__list_init(&ring->closing);
+        while (at) {
+            struct kula__slot *next = at->next;
+            if (at != slot) {
+                kula__list_append(&ring->closing, at);
+            }
+            at = next;
+        }
+        return;
+    }
+    if (slot->attention & KULA__ORDERED) {
+        kula__lane_release(ring, slot);
+    }
+    ring->sift++;
+}
+
+static bool would_wait_for_itself(const struct kula__slot *slot, const struct kula__slot *other)
+{
+    for (const struct kula__slot *at = other; at; at = kula__cold_of(at)->predecessor) {
+        if (at == slot) {
+            return true;
+        }
+        if (!(at->attention & KULA__AFTER)) {
+            return false;
+        }
+    }
+    return false;
+}
+
+static void append_successor(struct kula__slot *other, struct kula__slot *slot)
+{
+    struct kula__cold *cold = kula__cold_of(other);
+    if (!(other->attention & KULA__BEFORE)) {
+        other->attention |= KULA__BEFORE;
+        cold->successors = NULL;
+    }
+    struct kula__slot **link = &cold->successors;
+    while (*link) {
+        link = &kula__cold_of(*link)->next_successor;
+    }
+    *link = slot;
+    kula__cold_of(slot)->next_successor = NULL;
+    kula__cold_of(slot)->predecessor = other;
+}
+
+int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
+{
+    if (!kula__is_owner(ring)) {
+        return kula__not_owner(ring, "kula_after");
+    }
+    struct kula__slot *slot = kula__operation_find(ring, op);
+    struct kula__slot *first = kula__operation_find(ring, other);
+    struct kula__slot *done = first ? NULL : kula__operation_done(ring, other);
+    if (!slot || (!first && !done)) {
+        return -ENOENT;
+    }
+    if (!kula__is_fresh(ring, slot) || (slot->attention & KULA__AFTER)) {
+        return -EALREADY;
+    }
+    if (slot->attention & (KULA__CANCEL | KULA__TIMED_OUT)) {
+        return 0; /* it has its result already, and starts nothing */
+    }
+    if (first && would_wait_for_itself(slot, first)) {
+        return -ELOOP;
+    }
+    if (done) {
+        if (!kula__ended_well(done) && !(slot->attention & KULA__REGARDLESS)) {
+            return kula__cancel_slot(ring, slot, KULA__CANCEL);
+        }
+        return 0;
+    }
+    stand_aside(ring, slot);
+    slot->attention |= KULA__AFTER;
+    kula__cold_of(slot)->epoch = ring->epoch;
+    append_successor(first, slot);
+    ring->held_after++;
+    return 0;
+}
+
+void kula__chain_leave(struct kula_ring *ring, struct kula__slot *slot)
+{
+    struct kula__slot *other = kula__cold_of(slot)->predecessor;
+    struct kula__slot **link = &kula__cold_of(other)->successors;
+    while (*link != slot) {
+        link = &kula__cold_of(*link)->next_successor;
+    }
+    *link = kula__cold_of(slot)->next_successor;
+    slot->attention &= (uint16_t)~KULA__AFTER;
+    ring->held_after--;
+}
+
+void kula__chain_end(struct kula_ring *ring, struct kula__slot *slot, bool well)
+{
+    if (ring->sift) {
+        kula__sift(
+            ring); /* a successor may still stand where it stood when it was handed over */
+    }
+    struct kula__slot *next = kula__cold_of(slot)->successors;
+    while (next) {
+        struct kula__slot *successor = next;
+        next = kula__cold_of(successor)->next_successor;
+        successor->attention &= (uint16_t)~KULA__AFTER;
+        ring->held_after--;
+        if (ring->closing_down && successor->operation != KULA__OP_CLOSE) {
+            kula__refuse(ring, successor, -ECANCELED);
+        } else if (well || (successor->attention & KULA__REGARDLESS)) {
+            kula__place(ring, successor);
+        } else {
+            kula__refuse(ring, successor, -ECANCELED);
+        }
+    }
+}
