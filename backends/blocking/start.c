@@ -1,0 +1,146 @@
+/* start.c - what the ring hands over: done in place, or tried and then left to wait. */
+#include "state.h"
+
+#include "common/block.h"
+#include "common/perform.h"
+#include "common/workers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* How many operations that end at once and set others going one flush follows, beyond those that it
+ * was called for. */
+#define FOLLOW_MAX 1024u
+
+static void end(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
+{
+    if (kula__finish_short(ring, slot, result)) {
+        ring->in_flight--;
+        ring->done_count++;
+        return;
+    }
+    kula__finish(ring, slot, result);
+}
+
+static void do_in_place(struct kula_ring *ring,
+                        struct kula__slot *slot,
+                        const struct kula__fd *record)
+{
+    end(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
+}
+
+/* For calls that may wait for ever and that poll(2) knows nothing of. Without a thread there is only
+ * one place left to do them. */
+static void do_elsewhere(struct kula_ring *ring, struct kula__slot *slot)
+{
+    if (kula__workers_push(ring, slot) < 0) {
+        slot->attention &= (uint16_t)~KULA__POOLED;
+        do_in_place(ring, slot, NULL);
+    }
+}
+
+/* Opening one end of a FIFO waits for somebody who opens the other one. */
+static bool waits_for_peer(const struct kula__slot *slot)
+{
+    const struct kula__path_block *block = kula__cold_of(slot)->block;
+    int flags = (int)slot->opflags;
+    if ((flags & O_NONBLOCK) || (flags & O_ACCMODE) == O_RDWR) {
+        return false;
+    }
+    struct stat status;
+    int follow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+    return kula__fault("fstatat", ENOMEM) == 0 &&
+           fstatat(slot->fd, block->path, &status, follow) == 0 && S_ISFIFO(status.st_mode);
+}
+
+/* -EOPNOTSUPP says that there is no way of trying; but these can be tried on whatever has them, so it
+ * is what the socket itself says. */
+static bool can_be_tried(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_RECV || slot->operation == KULA__OP_SEND ||
+           slot->operation == KULA__OP_ACCEPT;
+}
+
+/* Ends the operation, or gives it away, unless it has to wait: false. */
+static bool try_once(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
+{
+    int32_t result = kula__attempt(ring, slot, record);
+    if (result == -EAGAIN && !(slot->attention & KULA__NOWAIT)) {
+        return false;
+    }
+    if (result != -EOPNOTSUPP || can_be_tried(slot)) {
+        end(ring, slot, result);
+    } else if (slot->attention & KULA__NOWAIT) {
+        end(ring, slot, -EAGAIN);
+    } else if (slot->operation == KULA__OP_CONNECT) {
+        do_elsewhere(ring, slot);
+    } else {
+        do_in_place(ring, slot, record);
+    }
+    return true;
+}
+
+bool kula__blocking_retry(struct kula_ring *ring, struct kula__slot *slot)
+{
+    return try_once(ring, slot, kula__fd_peek(ring, slot->fd));
+}
+
+static void start_offload(struct kula_ring *ring, struct kula__slot *slot)
+{
+    /* relaxed: other threads only compare it with themselves */
+    uintptr_t owner = atomic_exchange_explicit(&ring->owner, 1, memory_order_relaxed);
+    int32_t result = kula__call_offloaded(slot);
+    atomic_store_explicit(&ring->owner, owner, memory_order_relaxed);
+    end(ring, slot, result);
+}
+
+static void start(struct kula_ring *ring, struct kula__slot *slot)
+{
+    struct kula__fd *record = slot->fd >= 0 ? kula__fd_peek(ring, slot->fd) : NULL;
+    switch (slot->operation) {
+    case KULA__OP_READ:
+    case KULA__OP_WRITE:
+    case KULA__OP_READV:
+    case KULA__OP_WRITEV:
+        if (record->kind == KULA__FD_FILE && !(slot->attention & KULA__NOWAIT)) {
+            do_in_place(ring, slot, record);
+            return;
+        }
+        break;
+    case KULA__OP_CONNECT:
+        kula__cold_of(slot)->scratch[0] = 0;
+        break;
+    case KULA__OP_RECV:
+    case KULA__OP_SEND:
+    case KULA__OP_ACCEPT:
+    case KULA__OP_POLL:
+        break;
+    case KULA__OP_OPENAT:
+        if (waits_for_peer(slot)) {
+            do_elsewhere(ring, slot);
+            return;
+        }
+        do_in_place(ring, slot, record);
+        return;
+    case KULA__OP_OFFLOAD:
+        start_offload(ring, slot);
+        return;
+    default:
+        do_in_place(ring, slot, record);
+        return;
+    }
+    if (!try_once(ring, slot, record)) {
+        kula__blocking_add(ring, slot);
+    }
+}
+
+int kula__blocking_submit(struct kula_ring *ring)
+{
+    uint32_t budget = ring->pending_count + FOLLOW_MAX;
+    struct kula__slot *slot;
+    while (budget-- > 0 && (slot = kula__list_pop(&ring->pending))) {
+        ring->pending_count--;
+        start(ring, slot);
+    }
+    return 0;
+}
