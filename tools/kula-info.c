@@ -32,8 +32,7 @@ struct request {
 
 /* What came of a probe in a child. */
 struct outcome {
-    int error;  /* 0, or why no backend can be had */
-    int signal; /* that killed the first child; 0 = none */
+    int error; /* 0, or why no backend can be had */
     struct kula_report report;
 };
 
@@ -140,33 +139,61 @@ static struct kula_candidate *find_candidate(struct kula_report *report, const c
     return NULL;
 }
 
-/* Fills *outcome even where io_uring_setup is answered with a signal. */
+/* What to say of io_uring where trying it is deadly. */
+static void describe_killed(struct kula_candidate *candidate, int killer)
+{
+    *candidate =
+        (struct kula_candidate){ .verdict = KULA_VERDICT_UNAVAILABLE, .error = -EPERM };
+    snprintf(candidate->name, sizeof candidate->name, "uring");
+    snprintf(candidate->cause, sizeof candidate->cause,
+             "the process that tried it was killed by signal %d (%s)", killer,
+             strsignal(killer));
+    snprintf(
+        candidate->remedy, sizeof candidate->remedy,
+        "set KULA_BACKEND=strict:epoll so that programs do not try it, or have the seccomp "
+        "filter answer io_uring_setup with an errno instead of killing");
+}
+
+/* Looks at the others one by one: a list would end with io_uring, and so would the process. */
+static int find_out_without_uring(const struct request *request,
+                                  int killer,
+                                  struct outcome *outcome)
+{
+    static const char *const harmless[] = { "strict:epoll", "strict:blocking" };
+    struct kula_candidate found[KULA_CANDIDATES_MAX] = { 0 };
+    uint32_t count = 1;
+    describe_killed(&found[0], killer);
+    unsetenv("KULA_BACKEND"); /* it may name the one that is deadly, and would win */
+    outcome->report.chosen = -1;
+    for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++) {
+        struct outcome one = { .report.size = sizeof one.report };
+        int error = ask_in_child(request, harmless[i], &one);
+        if (error != 0) {
+            return error < 0 ? error : -EPERM;
+        }
+        if (one.report.candidate_count == 0) {
+            continue; /* not built */
+        }
+        found[count] = one.report.candidates[0];
+        if (outcome->report.chosen < 0) {
+            *outcome = one;
+            outcome->report.chosen = one.error == 0 ? (int32_t)count : -1;
+        }
+        count++;
+    }
+    outcome->report.candidate_count = count;
+    memcpy(outcome->report.candidates, found, sizeof found);
+    snprintf(outcome->report.reason, sizeof outcome->report.reason,
+             "a program that tries io_uring here does not live to tell");
+    return 0;
+}
+
+/* Probes, and lives on where that is answered with a signal. */
 static int find_out(const struct request *request, struct outcome *outcome)
 {
     outcome->report.size = sizeof outcome->report;
     int killer = ask_in_child(request, request->backend, outcome);
-    if (killer <= 0) {
-        return killer;
-    }
-    /* The environment variable would bring back the candidate that is deadly. */
-    unsetenv("KULA_BACKEND");
-    int again = ask_in_child(request, "epoll,blocking", outcome);
-    if (again != 0) {
-        return again > 0 ? -EPERM : again;
-    }
-    outcome->signal = killer;
-    struct kula_candidate *uring = find_candidate(&outcome->report, "uring");
-    if (uring) {
-        uring->verdict = KULA_VERDICT_UNAVAILABLE;
-        uring->error = -EPERM;
-        snprintf(uring->cause, sizeof uring->cause,
-                 "the process that tried it was killed by signal %d (%s)", killer,
-                 strsignal(killer));
-        snprintf(uring->remedy, sizeof uring->remedy,
-                 "programs must not try it here: set KULA_BACKEND=epoll,blocking, or have the "
-                 "seccomp filter answer io_uring_setup with an errno instead of killing");
-    }
-    return 0;
+    return killer <= 0 ? killer : find_out_without_uring(request, killer, outcome);
 }
 
 /* ---- Words ---------------------------------------------------------------------------------- */
@@ -516,12 +543,19 @@ static int parse(int argc, char **argv, struct request *request, bool *ret_over)
 
 static int answer_requirement(const char *name, struct kula_report *report)
 {
+    static const char *const known[] = { "uring", "epoll", "blocking", "stub" };
     const struct kula_candidate *candidate = find_candidate(report, name);
-    if (!candidate) {
-        fprintf(stderr, "kula-info: there is no backend \"%s\"\n", name);
-        return EXIT_USAGE;
+    if (candidate) {
+        return candidate->verdict == KULA_VERDICT_AVAILABLE ? EXIT_AVAILABLE : EXIT_UNAVAILABLE;
     }
-    return candidate->verdict == KULA_VERDICT_AVAILABLE ? EXIT_AVAILABLE : EXIT_UNAVAILABLE;
+    /* Known, and not a candidate: not asked for by --backend or KULA_BACKEND, or not built. */
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i], name) == 0) {
+            return EXIT_UNAVAILABLE;
+        }
+    }
+    fprintf(stderr, "kula-info: there is no backend \"%s\"\n", name);
+    return EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
