@@ -11,6 +11,7 @@
 #include "misuse.h"
 #include "process.h"
 #include "submit.h"
+#include "workers.h"
 
 #include <errno.h>
 
@@ -76,7 +77,7 @@ void kula__inbox_drain(struct kula_ring *ring)
         if (slot->operation == KULA__OP_MESSAGE) {
             message_arrives(ring, slot);
         } else if (slot->attention & KULA__POOLED) {
-            kula__finish(ring, slot, slot->result);
+            kula__finish(ring, slot, kula__workers_result(slot));
         } else {
             /* handed over on the wrong thread: it was never counted here */
             kula__slot_claim(slot, ring->id);

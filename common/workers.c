@@ -45,6 +45,12 @@ struct kula__workers {
     pthread_t thread[];
 };
 
+/* What the record has no room for while a worker has it: places in cold->scratch. */
+enum {
+    SCRATCH_OFFSET = 1, /* a result lies where the offset was */
+    SCRATCH_KIND = 2,   /* of the descriptor, from a table that only the owner may look at */
+};
+
 /* Set while a function of the program runs on this thread on behalf of the library. */
 static _Thread_local bool in_program_function;
 
@@ -97,7 +103,7 @@ static struct kula__slot *take(struct kula__workers *workers)
 
 static void run(struct kula__workers *workers, struct kula__slot *slot)
 {
-    enum kula__fd_kind kind = (enum kula__fd_kind)kula__cold_of(slot)->scratch[2];
+    enum kula__fd_kind kind = (enum kula__fd_kind)kula__cold_of(slot)->scratch[SCRATCH_KIND];
     slot->result = kula__perform(slot, kind);
     slot->event_flags = 0;
     /* relaxed: a count for deciding whether to look; the inbox carries the record */
@@ -244,9 +250,10 @@ int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot)
         }
     }
     struct kula__workers *workers = ring->workers;
-    /* What the descriptor is stands in a table that only the owner may look at. */
+    struct kula__cold *cold = kula__cold_of(slot);
     const struct kula__fd *record = slot->fd >= 0 ? kula__fd_peek(ring, slot->fd) : NULL;
-    kula__cold_of(slot)->scratch[2] = record ? record->kind : KULA__FD_UNKNOWN;
+    cold->scratch[SCRATCH_KIND] = record ? record->kind : KULA__FD_UNKNOWN;
+    cold->scratch[SCRATCH_OFFSET] = (uint64_t)slot->offset;
     slot->attention |= KULA__POOLED;
     atomic_fetch_add_explicit(&workers->busy, 1, memory_order_relaxed);
 
@@ -271,6 +278,13 @@ int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot)
     }
     pthread_mutex_unlock(&workers->mutex);
     return create ? grow(workers, slot, alone) : 0;
+}
+
+int32_t kula__workers_result(struct kula__slot *slot)
+{
+    int32_t result = slot->result;
+    slot->offset = (int64_t)kula__cold_of(slot)->scratch[SCRATCH_OFFSET];
+    return result;
 }
 
 int kula__workers_cancel(struct kula_ring *ring, struct kula__slot *slot)

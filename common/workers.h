@@ -19,6 +19,10 @@ struct kula__workers;
  * worker and none can be made: the record is still the caller's. Thread: owner. */
 int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot);
 
+/* The result of an operation that has come home, once, and its offset is where it was: the result has
+ * travelled in its place, and KULA_FULL goes on from there. Thread: owner. */
+int32_t kula__workers_result(struct kula__slot *slot);
+
 /* Takes an operation back that no worker has begun. 0: it is the caller's, to be finished with
  * -ECANCELED; -EALREADY: it runs, or is on its way home. Thread: owner. */
 int kula__workers_cancel(struct kula_ring *ring, struct kula__slot *slot);
