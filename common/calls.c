@@ -218,6 +218,26 @@ int32_t kula__call_write(int fd, const struct kula__span *span, int64_t offset)
     return result;
 }
 
+int32_t kula__call_read_flagged(int fd,
+                                const struct kula__span *span,
+                                int64_t offset,
+                                int flags)
+{
+    (void)fd;
+    (void)span;
+    (void)offset;
+    (void)flags;
+    return -EOPNOTSUPP;
+}
+
+int32_t kula__call_write_flagged(int fd,
+                                 const struct kula__span *span,
+                                 int64_t offset,
+                                 int flags)
+{
+    return kula__call_read_flagged(fd, span, offset, flags);
+}
+
 static ssize_t receive(int fd, const struct kula__span *span, struct msghdr *message, int flags)
 {
     (void)span;
