@@ -1,0 +1,257 @@
+/* complete.c - completions that do not simply end an operation. */
+#include "state.h"
+
+#include "common/perform.h"
+
+#include <errno.h>
+
+/* Codes from 512 on are the kernel's own; they leak into completions when a call was interrupted
+ * (-512 after a cancel: seen on 6.1 and 6.18). */
+#define KERNEL_INTERNAL (-512)
+
+/* A kernel that refuses an operation that often, and has never done one, does not have it. */
+#define REFUSALS_MAX 4u
+
+static bool was_asked_for(const struct kula__slot *slot)
+{
+    return slot->attention & (KULA__CANCEL | KULA__TIMED_OUT);
+}
+
+/* ---- What works ---------------------------------------------------------------------------- */
+
+uint32_t kula__uring_proof_of(const struct kula_ring *ring, const struct kula__slot *slot)
+{
+    const struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    if (record && kula__fd_is_socket(record)) {
+        switch (slot->operation) {
+        case KULA__OP_READ:
+            return KULA__OP_RECV;
+        case KULA__OP_WRITE:
+            return KULA__OP_SEND;
+        default:
+            break;
+        }
+    }
+    return slot->operation;
+}
+
+/* From its first success on an operation may go the short way, and a refusal is the program's. */
+static void note_success(struct kula_ring *ring,
+                         struct kula__uring_state *state,
+                         const struct kula__slot *slot)
+{
+    static const uint32_t short_ways =
+        1u << KULA__OP_READ | 1u << KULA__OP_WRITE | 1u << KULA__OP_RECV | 1u << KULA__OP_SEND;
+    uint32_t bit = 1u << kula__uring_proof_of(ring, slot);
+    state->unproven &= ~bit;
+    state->direct |= bit & short_ways;
+}
+
+/* An operation that has never succeeded here is refused: it is done in another way, which also shows
+ * whether its arguments were to blame. Linux 6.18 answers -EINVAL to an opcode that it does not know. */
+static void note_refusal(struct kula_ring *ring,
+                         struct kula__uring_state *state,
+                         struct kula__slot *slot)
+{
+    uint32_t operation = kula__uring_proof_of(ring, slot);
+    if (++state->refusals[operation] == REFUSALS_MAX &&
+        ring->routes[operation] == KULA_ROUTE_RING) {
+        ring->routes[operation] = kula__uring_detour((enum kula__operation)operation);
+        kula__log(
+            &ring->settings, KULA_LOG_WARNING,
+            "uring: the kernel offers %s but has refused every one: done without the ring",
+            kula__operation_facts[operation].name);
+    }
+    kula__uring_release(state, slot);
+    kula__uring_reroute(ring, state, slot);
+}
+
+/* ---- Results ------------------------------------------------------------------------------- */
+
+/* "Not now", which a program only sees if it asked for it: kernels give it for descriptors with
+ * O_NONBLOCK, and under load also for others (liburing#1601). */
+static void not_now(struct kula_ring *ring,
+                    struct kula__uring_state *state,
+                    struct kula__slot *slot)
+{
+    const struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    bool waits = record && record->kind != KULA__FD_FILE &&
+                 record->kind != KULA__FD_DIRECTORY &&
+                 kula__operation_facts[slot->operation].readiness;
+    if (waits) {
+        *kula__uring_marks(slot) |= KULA__URING_REDONE;
+        kula__uring_redo(state, slot, true);
+    } else {
+        kula__uring_release(state, slot);
+        kula__uring_reroute(ring, state, slot);
+    }
+}
+
+/* What accept(2) passes on of a connection that died while it waited: it is gone, and the next one may
+ * be there. */
+static bool connection_died(int32_t result)
+{
+    switch (-result) {
+    case ECONNABORTED:
+    case EPROTO:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_under_way(int32_t result)
+{
+    return result == -EINPROGRESS || result == -EALREADY;
+}
+
+/* Goes on with an operation whose result is not one. */
+static bool goes_on(struct kula_ring *ring,
+                    struct kula__uring_state *state,
+                    struct kula__slot *slot,
+                    int32_t result)
+{
+    if (result == -EAGAIN || (slot->operation == KULA__OP_CONNECT && is_under_way(result))) {
+        not_now(ring, state, slot);
+        return true;
+    }
+    if (result == -EINTR || result <= KERNEL_INTERNAL ||
+        (slot->operation == KULA__OP_ACCEPT && connection_died(result))) {
+        kula__uring_redo(state, slot, false);
+        return true;
+    }
+    if (result == -ECANCELED) {
+        /* Nobody has asked: the kernel could not make a worker for it (RLIMIT_NPROC; 6.18, measured),
+         * and has not begun. */
+        kula__uring_release(state, slot);
+        kula__uring_reroute(ring, state, slot);
+        return true;
+    }
+    if ((result == -EINVAL || result == -EOPNOTSUPP) &&
+        (state->unproven >> kula__uring_proof_of(ring, slot) & 1)) {
+        note_refusal(ring, state, slot);
+        return true;
+    }
+    return false;
+}
+
+/* What is left to say of an operation that was asked to end. */
+static int32_t stopped(const struct kula__slot *slot, int32_t result)
+{
+    bool stopped_midway = result == -EINTR || result == -EAGAIN || result <= KERNEL_INTERNAL ||
+                          (slot->operation == KULA__OP_CONNECT && is_under_way(result)) ||
+                          (slot->operation == KULA__OP_ACCEPT && connection_died(result));
+    return stopped_midway ? -ECANCELED : result;
+}
+
+static void fail(struct kula_ring *ring,
+                 struct kula__uring_state *state,
+                 struct kula__slot *slot,
+                 int32_t result)
+{
+    if (slot->operation == KULA__OP_CLOSE && (result == -EINTR || result <= KERNEL_INTERNAL)) {
+        result = 0; /* interrupted means closed */
+    } else if (was_asked_for(slot)) {
+        result = stopped(slot, result);
+    } else if (slot->operation == KULA__OP_CONNECT && result == -EISCONN &&
+               (kula__uring_marks_of(slot) & KULA__URING_REDONE)) {
+        result = 0; /* by the try before this one */
+    } else if (goes_on(ring, state, slot, result)) {
+        return;
+    }
+    kula__uring_end(ring, state, slot, result);
+}
+
+/* A descriptor for which an operation waits is ready, or its poll was stopped. */
+static void polled(struct kula_ring *ring,
+                   struct kula__uring_state *state,
+                   struct kula__slot *slot,
+                   int32_t result)
+{
+    if (was_asked_for(slot)) {
+        kula__uring_end(ring, state, slot, -ECANCELED);
+    } else if (result < 0 && result != -ECANCELED && result != -EINTR && result != -EAGAIN &&
+               result > KERNEL_INTERNAL) {
+        kula__uring_end(ring, state, slot, result);
+    } else {
+        kula__uring_redo(state, slot, result < 0);
+    }
+}
+
+static void ended(struct kula_ring *ring,
+                  struct kula__uring_state *state,
+                  struct kula__slot *slot,
+                  int32_t result)
+{
+    if (result < 0) {
+        fail(ring, state, slot, result);
+        return;
+    }
+    if (kula__uring_marks_of(slot) & KULA__URING_LOOK) {
+        note_success(ring, state, slot);
+    }
+    kula__uring_end(ring, state, slot, result);
+}
+
+/* ---- Whose it is --------------------------------------------------------------------------- */
+
+static void own(struct kula_ring *ring,
+                struct kula__uring_state *state,
+                uint64_t user_data,
+                int32_t result)
+{
+    uint32_t number = (uint32_t)(user_data >> 32);
+    switch ((enum kula__uring_token)(user_data >> KULA__INDEX_BITS & 0xff)) {
+    case KULA__URING_WAKE:
+        state->wake_armed = false;
+        kula__signal_clear(&ring->wake);
+        break;
+    case KULA__URING_TIMER:
+        if (number == state->timer_number) {
+            state->armed_ns = INT64_MAX;
+        }
+        break;
+    case KULA__URING_PROOF:
+        state->proof = result;
+        break;
+    case KULA__URING_IGNORED:
+        break;
+    }
+}
+
+void kula__uring_complete(struct kula_ring *ring,
+                          struct kula__uring_state *state,
+                          uint64_t user_data,
+                          int32_t result)
+{
+    if (kula__word_index(user_data) == 0) {
+        own(ring, state, user_data, result);
+        return;
+    }
+    struct kula__slot *slot = kula__slot_find(user_data);
+    uint64_t word = slot ? kula__slot_word(slot) : 0;
+    switch (user_data - word) {
+    case 0:
+        ended(ring, state, slot, result);
+        break;
+    case KULA__STEP:
+        if (kula__uring_marks_of(slot) & KULA__URING_POLL) {
+            *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_POLL;
+            polled(ring, state, slot, result);
+        } else {
+            ended(ring, state, slot, result);
+        }
+        break;
+    case 2 * KULA__STEP:
+        kula__uring_cancel_answered(state, slot, result);
+        break;
+    default:
+        break; /* the answer to a cancel of an operation that has ended meanwhile */
+    }
+}

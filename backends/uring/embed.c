@@ -1,0 +1,97 @@
+/* embed.c - the pollable descriptor.
+ *
+ * It is an eventfd (or pipe) registered with the ring, because with DEFER_TASKRUN the ring's own
+ * descriptor says nothing of work that waits (6.18: 0 of 3; a registered eventfd 3 of 3). Registered
+ * plainly: the ASYNC form tells only of what kernel workers complete, so not of a socket. Everything
+ * else comes through the ring as well: ring->wake is polled all the time, the earliest expiry is a
+ * timeout in the kernel; and what is left over, settle() signals itself.
+ */
+#include "state.h"
+
+#include <errno.h>
+
+int kula__uring_pollable(struct kula_ring *ring)
+{
+    struct kula__uring_state *state = kula__uring_state_of(ring);
+    if (state->pollable.read_fd >= 0) {
+        return state->pollable.read_fd;
+    }
+    struct kula__signal pollable;
+    int error = kula__signal_open(&pollable);
+    if (error < 0) {
+        return error;
+    }
+    error =
+        pollable.read_fd == pollable.write_fd ? 0 : -EMFILE; /* the ring takes only eventfds */
+    if (error == 0) {
+        error = kula__fault("io_uring_register", ENOMEM);
+    }
+    if (error == 0) {
+        error = io_uring_register_eventfd(&state->ring, pollable.write_fd);
+    }
+    if (error < 0) {
+        kula__signal_close(&pollable);
+        return error;
+    }
+    state->pollable = pollable;
+    return pollable.read_fd;
+}
+
+void kula__uring_disembed(struct kula__uring_state *state)
+{
+    if (state->pollable.read_fd >= 0) {
+        kula__signal_close(&state->pollable);
+    }
+}
+
+/* Puts a timer for the earliest expiry into the kernel. One that expires too early does no harm: the
+ * loop wakes up, finds nothing, and comes here again. So only an earlier one is worth an entry. */
+static bool arm_timer(struct kula__uring_state *state, int64_t expiry_ns)
+{
+    if (expiry_ns >= state->armed_ns) {
+        return true;
+    }
+    if (kula__uring_room(state) < 2) {
+        return false;
+    }
+    if (state->armed_ns != INT64_MAX) {
+        struct io_uring_sqe *removal = kula__uring_entry(state);
+        removal->opcode = IORING_OP_TIMEOUT_REMOVE;
+        removal->fd = -1;
+        removal->addr = kula__uring_token(KULA__URING_TIMER, state->timer_number);
+        removal->user_data = kula__uring_token(KULA__URING_IGNORED, 0);
+    }
+    int64_t at_ns = expiry_ns > 0 ? expiry_ns : 0;
+    state->timer_time.tv_sec = at_ns / KULA_SECOND;
+    state->timer_time.tv_nsec = at_ns % KULA_SECOND;
+    state->timer_number++;
+    state->armed_ns = expiry_ns;
+    struct io_uring_sqe *sqe = kula__uring_entry(state);
+    sqe->opcode = IORING_OP_TIMEOUT;
+    sqe->fd = -1;
+    sqe->addr = (uint64_t)(uintptr_t)&state->timer_time;
+    sqe->len = 1;
+    sqe->timeout_flags = IORING_TIMEOUT_ABS; /* of the monotonic clock */
+    sqe->user_data = kula__uring_token(KULA__URING_TIMER, state->timer_number);
+    return true;
+}
+
+void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns)
+{
+    struct kula__uring_state *state = kula__uring_state_of(ring);
+    bool due = ring->done.head || ring->broken;
+    if (!due) {
+        bool armed = kula__uring_watch_wake(ring, state) && arm_timer(state, expiry_ns);
+        due = kula__uring_flush(ring, state) < 0 || !armed;
+    }
+    /* First quiet, then a look: what comes between the two makes it readable again. */
+    kula__signal_clear(&state->pollable);
+    if (!due) {
+        /* whoever adds to the inbox from here on signals ring->wake */
+        due = !kula__sleep_begin(ring);
+    }
+    if (due || ring->done.head || kula__uring_has_completions(state) ||
+        kula__uring_has_more(ring, state)) {
+        kula__signal_send(&state->pollable);
+    }
+}

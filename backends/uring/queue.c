@@ -1,0 +1,402 @@
+/* queue.c - the hot path: filling, entering, harvesting, waiting.
+ *
+ * Submit first, wait only if needed: what completes at once (files in the page cache, sockets with
+ * room) is in the completion queue when the call that submitted it returns, and a call that also
+ * waits costs 45 to 75 ns more (6.18, measured). So a batch is one system call, and sleeping a
+ * second one.
+ */
+#include "state.h"
+
+#include <errno.h>
+
+/* An enter that is refused is tried that often before its entries wait for another occasion. */
+#define REFUSALS_MAX 16u
+
+/* How often one wait starts what its own completions have made possible, before it goes back to the
+ * caller to look at the clock. */
+#define ROUNDS_MAX 16u
+
+/* How long to leave a kernel alone that has no memory for a request. */
+#define NAP_NS KULA_MILLISECOND
+
+enum flushed {
+    FLUSHED = 0,
+    STUCK = 1, /* entries are left that the kernel cannot take now */
+};
+
+static inline bool wants_us(const struct kula__uring_state *state)
+{
+    return IO_URING_READ_ONCE(*state->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+bool kula__uring_has_completions(const struct kula__uring_state *state)
+{
+    return io_uring_smp_load_acquire(state->cq_tail) != state->head || wants_us(state);
+}
+
+static inline uint32_t unsent(const struct kula__uring_state *state)
+{
+    /* a plain load: the kernel moves its head only while we are inside enter */
+    return state->tail - IO_URING_READ_ONCE(*state->sq_head);
+}
+
+bool kula__uring_has_more(const struct kula_ring *ring, const struct kula__uring_state *state)
+{
+    return ring->pending.head || state->again.head || state->cancels.head || unsent(state) > 0;
+}
+
+/* ---- Filling ------------------------------------------------------------------------------- */
+
+/* One past the last entry that may be written. */
+static inline uint32_t limit_of(const struct kula__uring_state *state)
+{
+    uint32_t limit = IO_URING_READ_ONCE(*state->sq_head) + state->sq_entries;
+    if (kula__unlikely(state->in_kernel != UINT32_MAX)) {
+        uint32_t left = state->head + state->in_kernel - state->tail;
+        if (left < limit - state->tail) {
+            limit = state->tail + left;
+        }
+    }
+    return limit;
+}
+
+uint32_t kula__uring_room(const struct kula__uring_state *state)
+{
+    return limit_of(state) - state->tail;
+}
+
+struct io_uring_sqe *kula__uring_entry(struct kula__uring_state *state)
+{
+    if (kula__uring_room(state) == 0) {
+        return NULL;
+    }
+    struct io_uring_sqe *sqe = &state->sqes[state->tail & state->sq_mask];
+    *sqe = (struct io_uring_sqe){ 0 };
+    io_uring_smp_store_release(state->sq_tail, ++state->tail);
+    return sqe;
+}
+
+static inline enum kula__fd_kind kind_of(const struct kula_ring *ring, int fd)
+{
+    uint32_t number = (uint32_t)fd;
+    return (enum kula__fd_kind)ring->fd_pages[number / KULA__FD_PAGE]
+        ->fds[number % KULA__FD_PAGE]
+        .kind;
+}
+
+static inline void transfer_entry(struct io_uring_sqe *sqe,
+                                  uint8_t opcode,
+                                  const struct kula__slot *slot,
+                                  uint64_t offset,
+                                  uint32_t flags)
+{
+    *sqe = (struct io_uring_sqe){ .opcode = opcode,
+                                  .fd = slot->fd,
+                                  .off = offset,
+                                  .addr = (uint64_t)(uintptr_t)slot->data,
+                                  .len = slot->length,
+                                  .rw_flags = (__kernel_rwf_t)flags,
+                                  .user_data = kula__slot_word(slot) };
+}
+
+/* The entry of an operation that is wanted often and simple to prepare; false: it is not. */
+static inline bool direct_entry(const struct kula_ring *ring,
+                                const struct kula__slot *slot,
+                                uint32_t direct,
+                                struct io_uring_sqe *sqe)
+{
+    uint32_t operation = slot->operation;
+    if (kula__unlikely(!(direct >> operation & 1) || (slot->attention & KULA__NOWAIT))) {
+        return false;
+    }
+    if (operation == KULA__OP_NOP) {
+        *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP,
+                                      .fd = -1,
+                                      .user_data = kula__slot_word(slot) };
+        return true;
+    }
+    enum kula__fd_kind kind = kind_of(ring, slot->fd);
+    switch (operation) {
+    case KULA__OP_READ:
+        if (kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM) {
+            return false;
+        }
+        transfer_entry(sqe, IORING_OP_READ, slot, (uint64_t)slot->offset, 0);
+        return true;
+    case KULA__OP_WRITE:
+        if (kind != KULA__FD_FILE) { /* pipes and sockets raise signals */
+            return false;
+        }
+        transfer_entry(sqe, IORING_OP_WRITE, slot, (uint64_t)slot->offset, 0);
+        return true;
+    case KULA__OP_RECV:
+        transfer_entry(sqe, IORING_OP_RECV, slot, 0, slot->opflags);
+        return true;
+    case KULA__OP_SEND:
+        transfer_entry(sqe, IORING_OP_SEND, slot, 0, slot->opflags | MSG_NOSIGNAL);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Writes entries for what is pending, as far as there is room. */
+static void fill(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    if (kula__unlikely(state->again.head || state->cancels.head)) {
+        kula__uring_resume(ring, state);
+    }
+    struct io_uring_sqe *sqes = state->sqes;
+    uint32_t mask = state->sq_mask;
+    uint32_t direct = state->direct;
+    uint32_t limit = limit_of(state);
+    uint32_t tail = state->tail;
+    uint32_t taken = 0;
+    struct kula__slot *slot;
+    while ((slot = ring->pending.head) && tail != limit) {
+        if (kula__likely(direct_entry(ring, slot, direct, &sqes[tail & mask]))) {
+            tail++;
+            taken++;
+            ring->pending.head = slot->next;
+        } else {
+            state->tail = tail;
+            kula__uring_start(ring, state);
+            tail = state->tail;
+        }
+    }
+    if (!slot) {
+        ring->pending.tail = &ring->pending.head;
+    }
+    ring->pending_count -= taken;
+    state->tail = tail;
+    /* release: the kernel sees the entries before the tail that covers them */
+    io_uring_smp_store_release(state->sq_tail, tail);
+}
+
+/* ---- Entering ------------------------------------------------------------------------------ */
+
+static inline int enter(const struct kula__uring_state *state,
+                        uint32_t to_submit,
+                        uint32_t min_complete,
+                        uint32_t flags,
+                        struct io_uring_getevents_arg *arg)
+{
+    int error = kula__fault("io_uring_enter", EINTR);
+    if (error < 0) {
+        return error;
+    }
+    /* the type is what liburing 2.3 has; the size tells the kernel what it is */
+    return io_uring_enter2((unsigned)state->enter_fd, to_submit, min_complete,
+                           flags | state->enter_flags, (sigset_t *)(void *)arg,
+                           arg ? sizeof *arg : _NSIG / 8);
+}
+
+int kula__uring_enter(struct kula__uring_state *state,
+                      uint32_t min_complete,
+                      int64_t timeout_ns)
+{
+    if (timeout_ns < 0 || min_complete == 0) {
+        return enter(state, unsent(state), min_complete, IORING_ENTER_GETEVENTS, NULL);
+    }
+    if (state->timed_enter) {
+        struct __kernel_timespec time = { .tv_sec = timeout_ns / KULA_SECOND,
+                                          .tv_nsec = timeout_ns % KULA_SECOND };
+        struct io_uring_getevents_arg arg = { .ts = (uint64_t)(uintptr_t)&time };
+        return enter(state, unsent(state), min_complete,
+                     IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg);
+    }
+    /* Before EXT_ARG (5.11) only poll(2) takes a time. The rings that setup.c makes there have no
+     * deferred work, so that their own descriptor tells of every completion. */
+    int result = enter(state, unsent(state), 0, IORING_ENTER_GETEVENTS, NULL);
+    if (result < 0 || io_uring_smp_load_acquire(state->cq_tail) != state->head) {
+        return result;
+    }
+    struct pollfd ring_fd = { .fd = state->ring.ring_fd, .events = POLLIN };
+    result = kula__sys_poll(&ring_fd, 1, timeout_ns);
+    return result < 0 && result != -EINTR ? -EBADF : 0;
+}
+
+/* After an enter that failed: 0 to try again, STUCK to leave the entries where they are, which costs
+ * nothing but time (6.18: they run with the next enter that succeeds), or -EBADR. */
+static int refused(struct kula_ring *ring, struct kula__uring_state *state, int error)
+{
+    switch (error) {
+    case -ETIME:
+    case -EINTR:
+        return FLUSHED;
+    case -EBUSY: /* completions have overflowed, and must be taken first */
+        kula__uring_harvest(ring, state);
+        (void)enter(state, 0, 0, IORING_ENTER_GETEVENTS, NULL);
+        kula__uring_harvest(ring, state);
+        return FLUSHED;
+    case -EAGAIN:
+    case -ENOMEM: /* no memory for a request */
+        kula__uring_harvest(ring, state);
+        return STUCK;
+    default:
+        /* -EBADR: completions were dropped. -EBADF, -ENXIO, -EOPNOTSUPP: the descriptor is not our
+         * ring any more, since the program has closed it. Nothing can be known of what is in flight
+         * from here on, so nothing of it may be freed. */
+        kula__log(
+            &ring->settings, KULA_LOG_ERROR,
+            "uring: io_uring_enter failed with errno %d: the ring cannot be used any more",
+            -error);
+        ring->broken = true;
+        return -EBADR;
+    }
+}
+
+/* Makes room among the completions before more are caused: half a queue is room enough for a whole
+ * batch that completes at once. */
+static inline void reap_before_submitting(struct kula_ring *ring,
+                                          struct kula__uring_state *state)
+{
+    uint32_t ready = io_uring_smp_load_acquire(state->cq_tail) - state->head;
+    if (kula__unlikely(ready >= state->cq_entries / 2)) {
+        kula__uring_harvest(ring, state);
+    }
+}
+
+static int flush(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    uint32_t refusals = 0;
+    while (refusals < REFUSALS_MAX) {
+        fill(ring, state);
+        uint32_t to_submit = unsent(state);
+        if (to_submit == 0) {
+            return FLUSHED;
+        }
+        reap_before_submitting(ring, state);
+        uint32_t flags = wants_us(state) ? IORING_ENTER_GETEVENTS : 0;
+        int result = enter(state, to_submit, 0, flags, NULL);
+        if (kula__unlikely(result < 0)) {
+            refusals++;
+            result = refused(ring, state, result);
+            if (result != FLUSHED) {
+                return result;
+            }
+        } else if (kula__likely(!kula__uring_has_more(ring, state))) {
+            return FLUSHED;
+        } else if (result == 0) {
+            refusals++;
+        }
+    }
+    return STUCK;
+}
+
+int kula__uring_flush(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    int result = flush(ring, state);
+    return result < 0 ? result : 0;
+}
+
+int kula__uring_submit(struct kula_ring *ring)
+{
+    return kula__uring_flush(ring, kula__uring_state_of(ring));
+}
+
+/* ---- Harvesting ---------------------------------------------------------------------------- */
+
+void kula__uring_harvest(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    const struct io_uring_cqe *cqes = state->cqes;
+    uint32_t mask = state->cq_mask;
+    uint32_t head = state->head;
+    /* acquire: the completions before the tail that covers them */
+    uint32_t tail = io_uring_smp_load_acquire(state->cq_tail);
+    uint32_t finished = 0;
+    for (; head != tail; head++) {
+        const struct io_uring_cqe *cqe = &cqes[head & mask];
+        uint64_t word = cqe->user_data;
+        struct kula__slot *slot = kula__slot_find(word);
+        if (kula__likely(slot && kula__slot_word(slot) == word &&
+                         kula__finish_short(ring, slot, cqe->res))) {
+            finished++;
+        } else {
+            kula__uring_complete(ring, state, word, cqe->res);
+        }
+    }
+    state->head = head;
+    /* release: the kernel may write over these from here on */
+    io_uring_smp_store_release(state->cq_head, head);
+    ring->in_flight -= finished;
+    ring->done_count += finished;
+}
+
+/* ---- Waiting ------------------------------------------------------------------------------- */
+
+bool kula__uring_watch_wake(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    if (state->wake_armed) {
+        return true;
+    }
+    struct io_uring_sqe *sqe = kula__uring_entry(state);
+    if (!sqe) {
+        return false;
+    }
+    io_uring_prep_poll_add(sqe, ring->wake.read_fd, POLLIN);
+    sqe->user_data = kula__uring_token(KULA__URING_WAKE, 0);
+    state->wake_armed = true;
+    return true;
+}
+
+/* The kernel takes nothing now. Whatever ends may give it memory back; nobody tells us when. */
+static int nap(struct kula_ring *ring, struct kula__uring_state *state, int64_t timeout_ns)
+{
+    if (timeout_ns != 0) {
+        int64_t nap_ns = timeout_ns < 0 || timeout_ns > NAP_NS ? NAP_NS : timeout_ns;
+        struct pollfd wake = { .fd = ring->wake.read_fd, .events = POLLIN };
+        (void)kula__sys_poll(&wake, 1, nap_ns);
+        kula__uring_harvest(ring, state);
+    }
+    return 0;
+}
+
+static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int64_t timeout_ns)
+{
+    if (!kula__uring_watch_wake(ring, state)) {
+        return nap(ring, state, timeout_ns);
+    }
+    if (!kula__sleep_begin(ring)) {
+        kula__sleep_end(ring);
+        return 0;
+    }
+    int result = kula__uring_enter(state, 1, timeout_ns);
+    kula__sleep_end(ring);
+    if (result < 0 && refused(ring, state, result) < 0) {
+        return -EBADR;
+    }
+    kula__uring_harvest(ring, state);
+    /* what has become possible starts now: the program may be away for long */
+    return kula__uring_has_more(ring, state) ? kula__uring_flush(ring, state) : 0;
+}
+
+int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
+{
+    struct kula__uring_state *state = kula__uring_state_of(ring);
+    for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
+        int result = kula__uring_has_more(ring, state) ? flush(ring, state) : FLUSHED;
+        kula__uring_harvest(ring, state);
+        if (kula__unlikely(result != FLUSHED)) {
+            return result < 0 ? result : nap(ring, state, ring->done.head ? 0 : timeout_ns);
+        }
+        if (kula__unlikely(wants_us(state))) {
+            result = enter(state, 0, 0, IORING_ENTER_GETEVENTS, NULL);
+            if (result < 0 && refused(ring, state, result) < 0) {
+                return -EBADR;
+            }
+            kula__uring_harvest(ring, state);
+        }
+        if (kula__likely(!kula__uring_has_more(ring, state))) {
+            if (timeout_ns == 0 || ring->done.head) {
+                return 0;
+            }
+            return sleep_on(ring, state, timeout_ns);
+        }
+        if (unsent(state) == 0 && kula__uring_room(state) == 0) {
+            /* without NODROP: the rest has to wait for completions */
+            return ring->done.head ? 0 : sleep_on(ring, state, timeout_ns);
+        }
+    }
+    return 0;
+}
