@@ -1,0 +1,244 @@
+/* What an operation costs in steady state: no allocation, and no system call too many.
+ *
+ * Allocations are counted twice: at the library's own choke point, and at the allocator, which the
+ * linker puts behind the wrappers below, so that nothing gets past the choke point. */
+#include "common/fault.h"
+#include "support/outcome.h"
+#include "support/places.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+int __real_posix_memalign(void **ret_memory, size_t alignment, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+int __wrap_posix_memalign(void **ret_memory, size_t alignment, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+
+static atomic_ulong allocations;
+
+void *__wrap_malloc(size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *memory, size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_realloc(memory, size);
+}
+
+int __wrap_posix_memalign(void **ret_memory, size_t alignment, size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_posix_memalign(ret_memory, alignment, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_aligned_alloc(alignment, size);
+}
+
+void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __real_mmap(address, size, protection, flags, fd, offset);
+}
+
+static unsigned long count_allocations(void)
+{
+    return atomic_load(&allocations) + kula__fault_count("malloc") +
+           kula__fault_count("realloc") + kula__fault_count("mmap");
+}
+
+/* Pulls `count` events without the outcome machinery, whose own costs are not the question. */
+static void finish(struct kula_ring *ring, unsigned count)
+{
+    int64_t limit = harness_now_ns() + PATIENCE_NS;
+    for (unsigned pulled = 0; pulled < count;) {
+        assert_true(kula_wait(ring, PATIENCE_NS) >= 0);
+        for (struct kula_event *event; (event = kula_next(ring)); pulled++) {
+            kula_buf buffer = kula_take(event);
+            kula_free(&buffer);
+        }
+        assert_true(harness_now_ns() < limit);
+    }
+}
+
+struct stage {
+    int file;
+    int pipe[2];
+    int sockets[2];
+};
+
+/* One round of what a busy program does, with every resource used and given back. */
+static void work(struct kula_ring *ring, struct stage *stage)
+{
+    unsigned count = 0;
+    for (int i = 0; i < 32; i++) {
+        kula_nop(ring, NULL);
+        kula_buf buffer = kula_alloc(ring, 4096);
+        kula_read(ring, stage->file, &buffer, 4096, 0, NULL);
+        buffer = kula_alloc(ring, 64);
+        kula_recv(ring, stage->sockets[0], &buffer, 64, 0, NULL);
+        buffer = kula_alloc(ring, 64);
+        memset(kula_bytes(buffer), 0, 64);
+        kula_op op = kula_send(ring, stage->sockets[1], &buffer, 64, 0, NULL);
+        kula_option(ring, op, KULA_FULL);
+        buffer = kula_alloc(ring, 200);
+        op = kula_read(ring, stage->pipe[0], &buffer, 8, KULA_CUR, NULL);
+        kula_deadline(ring, op, 3600 * KULA_SECOND);
+        buffer = kula_alloc(ring, 200);
+        memset(kula_bytes(buffer), 0, 200);
+        kula_write(ring, stage->pipe[1], &buffer, 8, KULA_CUR, NULL);
+        op = kula_timer(ring, 3600 * KULA_SECOND, NULL);
+        kula_cancel(ring, op);
+        kula_op first = kula_timer(ring, 0, NULL);
+        op = kula_nop(ring, NULL);
+        kula_after(ring, op, first);
+        kula_statx(ring, stage->file, "", AT_EMPTY_PATH, NULL);
+        count += 10;
+    }
+    finish(ring, count);
+}
+
+static void no_operation_allocates_once_the_ring_is_warm(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct stage stage;
+    char content[4096];
+    memset(content, 'x', sizeof content - 1);
+    content[sizeof content - 1] = '\0';
+    stage.file = make_file(content);
+    make_pipe(stage.pipe);
+    make_stream_pair(AF_UNIX, stage.sockets);
+    for (int round = 0; round < 50; round++) {
+        work(ring, &stage);
+    }
+    unsigned long before = count_allocations();
+    for (int round = 0; round < 50; round++) {
+        work(ring, &stage);
+    }
+    assert_int_equal(count_allocations() - before, 0);
+    retire(ring, stage.pipe, 2);
+    retire(ring, stage.sockets, 2);
+    retire(ring, &stage.file, 1);
+}
+
+static void skip_unless_uring(void)
+{
+    if (!harness_backend_is("uring")) {
+        SKIP_BECAUSE("counts io_uring_enter");
+    }
+}
+
+static void a_batch_that_completes_at_once_costs_one_enter(void **state)
+{
+    skip_unless_uring();
+    struct kula_ring *ring = harness_ring(state);
+    int fd = make_file("0123456789");
+    for (int reading = 0; reading < 2; reading++) {
+        for (int round = 0; round < 20; round++) {
+            for (int i = 0; i < 32; i++) {
+                if (reading) {
+                    kula_buf buffer = kula_alloc(ring, 64);
+                    kula_read(ring, fd, &buffer, 10, 0, NULL);
+                } else {
+                    kula_nop(ring, NULL);
+                }
+            }
+            uint64_t before = kula__fault_count("io_uring_enter");
+            assert_int_equal(kula_wait(ring, KULA_FOREVER), 32);
+            if (round > 0) { /* the first one may register the descriptor */
+                assert_int_equal(kula__fault_count("io_uring_enter") - before, 1);
+            }
+            finish(ring, 32);
+        }
+    }
+    retire(ring, &fd, 1);
+}
+
+static void a_wait_that_sleeps_costs_two_enters_at_most(void **state)
+{
+    skip_unless_uring();
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    make_stream_pair(AF_UNIX, fds);
+    for (int round = 0; round < 20; round++) {
+        kula_buf buffer = kula_alloc(ring, 64);
+        kula_recv(ring, fds[0], &buffer, 64, 0, NULL);
+        uint64_t before = kula__fault_count("io_uring_enter");
+        assert_int_equal(kula_wait(ring, KULA_MILLISECOND), 0);
+        assert_true(kula__fault_count("io_uring_enter") - before <= 2);
+        put(fds[1], "x");
+        finish(ring, 1);
+    }
+    retire(ring, fds, 2);
+}
+
+static void timers_cost_no_system_call(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    kula_op ops[100];
+    for (int warm = 0; warm < 2; warm++) {
+        kula__fault_arm(UINT64_MAX); /* counts, and never fails */
+        for (int i = 0; i < 100; i++) {
+            ops[i] = kula_timer(ring, (i + 1) * KULA_SECOND, NULL);
+        }
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(kula_cancel(ring, ops[i]), 0);
+        }
+        uint64_t passages = kula__fault_passages();
+        kula__fault_disarm();
+        if (warm) {
+            assert_int_equal(passages, 0);
+        }
+        finish(ring, 100);
+    }
+}
+
+static void a_wake_that_nobody_waits_for_costs_one_write_for_all(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    kula_wake(ring);
+    assert_int_equal(kula_wait(ring, 0), 0);
+    uint64_t before = kula__fault_count("signal");
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(kula_wake(ring), 0);
+        assert_int_equal(kula_post(ring, NULL, i, NULL), 0);
+    }
+    assert_true(kula__fault_count("signal") - before <= 1);
+    finish(ring, 100);
+    kula_wait(ring, 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        PROVES(no_operation_allocates_once_the_ring_is_warm),
+        PROVES(a_batch_that_completes_at_once_costs_one_enter),
+        PROVES(a_wait_that_sleeps_costs_two_enters_at_most),
+        PROVES(timers_cost_no_system_call),
+        PROVES(a_wake_that_nobody_waits_for_costs_one_write_for_all),
+    };
+    return HARNESS_MAIN(argc, argv, tests);
+}
