@@ -8,7 +8,7 @@ struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op
 {
     struct kula__slot *slot = op ? kula__slot_find(op) : NULL;
     if (slot && kula__slot_is_with(slot, ring->id) && kula__slot_word(slot) == op &&
-        kula__word_holder(op) == KULA__HELD_BY_RING) {
+        kula__word_holder(op) == KULA__HELD_BY_RING && !(slot->attention & KULA__DETACHED)) {
         return slot;
     }
     return NULL;
@@ -54,13 +54,29 @@ int kula__cancel_slot(struct kula_ring *ring, struct kula__slot *slot, uint16_t 
     return 0;
 }
 
+static bool list_has(const struct kula__list *list, const struct kula__slot *slot)
+{
+    for (const struct kula__slot *at = list->head; at; at = at->next) {
+        if (at == slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int kula_cancel(struct kula_ring *ring, kula_op op)
 {
     if (!kula__is_owner(ring)) {
         return kula__not_owner(ring, "kula_cancel");
     }
     struct kula__slot *slot = kula__operation_find(ring, op);
-    return slot ? kula__cancel_slot(ring, slot, KULA__CANCEL) : -ENOENT;
+    if (slot) {
+        return kula__cancel_slot(ring, slot, KULA__CANCEL);
+    }
+    /* Some backends end a waiting operation as soon as they are asked; that is not seen before the
+     * next flush, so until then the answer is the one that the others give. */
+    slot = kula__operation_done(ring, op);
+    return slot && list_has(&ring->early, slot) ? -EALREADY : -ENOENT;
 }
 
 struct matches {
@@ -236,10 +252,8 @@ int kula_detach(struct kula_ring *ring, kula_op op)
     }
     struct kula__slot *slot = kula__operation_find(ring, op);
     if (slot) {
-        if (!(slot->attention & KULA__DETACHED)) {
-            slot->attention |= KULA__DETACHED;
-            ring->detached++;
-        }
+        slot->attention |= KULA__DETACHED;
+        ring->detached++;
         return 0;
     }
     slot = kula__operation_done(ring, op);

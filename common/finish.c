@@ -37,8 +37,11 @@ static bool goes_on(struct kula_ring *ring, struct kula__slot *slot, int32_t res
         cold->progress + (uint32_t)result >= cold->transfer_length) {
         return false;
     }
-    const struct kula__fd *record = kula__fd_peek(ring, slot->fd);
-    if (record && record->kind == KULA__FD_DATAGRAM) {
+    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    if (record->kind == KULA__FD_UNKNOWN) {
+        kula__fd_classify(ring, record, slot->fd); /* failing, it stays unknown: as a stream */
+    }
+    if (record->kind == KULA__FD_DATAGRAM) {
         return false; /* a datagram is a whole, however short */
     }
     cold->progress += (uint32_t)result;

@@ -115,8 +115,15 @@ kula_op kula_recv_(struct kula_ring *ring,
                    int msg_flags,
                    void *user)
 {
-    return message_call(ring, KULA__OP_RECV, fd, buffer, length, msg_flags, RECEIVE_FLAGS,
-                        user);
+    /* Newer rings go on by themselves for MSG_WAITALL, readiness loops cannot: the library does it for
+     * all of them, as KULA_FULL. Peeking moves nothing, so there is nothing to go on with. */
+    bool all = (msg_flags & MSG_WAITALL) && !(msg_flags & (MSG_PEEK | MSG_OOB));
+    kula_op op = message_call(ring, KULA__OP_RECV, fd, buffer, length, msg_flags & ~MSG_WAITALL,
+                              RECEIVE_FLAGS, user);
+    if (kula__unlikely(all && op != 0 && kula__is_owner(ring))) {
+        kula_option(ring, op, KULA_FULL);
+    }
+    return op;
 }
 
 kula_op kula_send_(struct kula_ring *ring,

@@ -126,7 +126,8 @@ void kula__expire(struct kula_ring *ring);
 /* Starts the clock of a timer operation (scratch[0] = its duration). */
 void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot);
 
-/* The operation that `op` names in this ring, not finished or (pulled = false) not pulled; or NULL. */
+/* The operation that `op` names in this ring, in flight and not detached; or finished and not pulled
+ * (done); or NULL. */
 struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op);
 struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op);
 

@@ -113,13 +113,13 @@ int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
     int result = 0;
     /* With a time-out the first round goes without a clock: what completes at once is the common
      * case. */
-    if (timeout_ns > 0 && ring->timers.count == 0 && ring->pending.head) {
+    bool first_round = timeout_ns > 0 && ring->timers.count == 0 && ring->pending.head;
+    if (first_round) {
         result = kula__drive(ring, 0);
     }
     if (result == 0) {
-        result = ring->done.head && !ring->pending.head && timeout_ns > 0
-                     ? (int)ring->done_count
-                     : wait_on(ring, timeout_ns);
+        bool enough = first_round && ring->done.head;
+        result = enough ? (int)ring->done_count : wait_on(ring, timeout_ns);
     }
     ring->inside = false;
     if (kula__unlikely(ring->embedded && result >= 0)) {
