@@ -82,13 +82,6 @@ function(kula_sources)
     endforeach()
 endfunction()
 
-# Adds compile definitions to the library.
-function(kula_definitions)
-    foreach(target IN LISTS kula_compiled_targets)
-        target_compile_definitions(${target} PRIVATE ${ARGN})
-    endforeach()
-endfunction()
-
 # Adds a library that the library needs.
 function(kula_libraries)
     foreach(target IN LISTS kula_linked_targets)
@@ -97,36 +90,26 @@ function(kula_libraries)
     target_link_libraries(kula_objects PRIVATE ${ARGN})
 endfunction()
 
-# Adds one folder of backends/. The library learns of it by KULA_HAVE_<NAME>, and by its place in
-# the list that kula_finish_backends writes.
+# Adds one folder of backends/, or its name alone if this build goes without it. The library learns
+# of it by its place in the list that kula_finish_backends writes.
 function(kula_add_backend name enabled)
-    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${name}/CMakeLists.txt")
-        return()
-    endif()
     if(enabled)
-        string(TOUPPER ${name} upper)
-        kula_definitions(KULA_HAVE_${upper}=1)
-        set_property(GLOBAL APPEND PROPERTY KULA_BACKENDS ${name})
+        set_property(GLOBAL APPEND_STRING PROPERTY KULA_BACKEND_ENTRIES " BUILT(${name})")
         add_subdirectory(${name})
     else()
-        set_property(GLOBAL APPEND PROPERTY KULA_BACKENDS_NOT_BUILT ${name})
+        set_property(GLOBAL APPEND_STRING PROPERTY KULA_BACKEND_ENTRIES " ABSENT(${name})")
     endif()
 endfunction()
 
-# Writes generated/kula_backend_list.h: the backends of this build in the order of preference, so
-# that no source file has to name them.
+# Writes generated/kula_backend_list.h: the backends in the order of preference, so that no source
+# file has to name them.
 function(kula_finish_backends)
-    get_property(built GLOBAL PROPERTY KULA_BACKENDS)
-    get_property(not_built GLOBAL PROPERTY KULA_BACKENDS_NOT_BUILT)
-    list(TRANSFORM built REPLACE "(.+)" " X(\\1)" OUTPUT_VARIABLE built_entries)
-    list(TRANSFORM not_built REPLACE "(.+)" " X(\\1)" OUTPUT_VARIABLE not_built_entries)
-    list(JOIN built_entries "" KULA_BACKEND_ENTRIES)
-    list(JOIN not_built_entries "" KULA_BACKEND_NOT_BUILT_ENTRIES)
+    get_property(KULA_BACKEND_ENTRIES GLOBAL PROPERTY KULA_BACKEND_ENTRIES)
     configure_file(
         "${PROJECT_SOURCE_DIR}/cmake/kula_backend_list.h.in"
         "${PROJECT_BINARY_DIR}/generated/kula_backend_list.h" @ONLY
     )
-    message(STATUS "kula: backends ${built}")
+    message(STATUS "kula: backends${KULA_BACKEND_ENTRIES}")
 endfunction()
 
 function(kula_add_folder name)

@@ -131,7 +131,9 @@ void kula__report_verdict(struct kula_candidate *candidate, int error)
         candidate->verdict = KULA_VERDICT_RESOURCES;
         break;
     default:
-        candidate->verdict = KULA_VERDICT_UNAVAILABLE;
+        if (candidate->verdict != KULA_VERDICT_NOT_BUILT) {
+            candidate->verdict = KULA_VERDICT_UNAVAILABLE;
+        }
         break;
     }
 }
