@@ -64,15 +64,17 @@ static int32_t normalise(const struct kula__slot *slot, int32_t result)
     if (result >= 0) {
         return result;
     }
+    /* A function of the program may return what it likes. */
+    bool from_kernel = slot->operation != KULA__OP_OFFLOAD;
     bool asked = slot->attention & (KULA__CANCEL | KULA__TIMED_OUT);
     /* A call that a cancel interrupts inside the kernel says so in one of these ways. */
-    if (asked && (result == -EINTR || result <= KERNEL_INTERNAL)) {
+    if (asked && from_kernel && (result == -EINTR || result <= KERNEL_INTERNAL)) {
         result = -ECANCELED;
     }
     if (result == -ECANCELED && (slot->attention & KULA__TIMED_OUT)) {
         return -ETIME;
     }
-    return result <= KERNEL_INTERNAL ? -ECANCELED : result;
+    return from_kernel && result <= KERNEL_INTERNAL ? -ECANCELED : result;
 }
 
 static uint32_t stop_flag(int32_t result)

@@ -39,6 +39,10 @@ static bool slab_make(uint32_t slab)
         }
         return false;
     }
+    if (slab == 0) {
+        /* Else the empty handle would be the name of index 0, as a buffer of the program. */
+        atomic_init(&slots[0].word, UINT64_MAX);
+    }
     /* release: pairs with kula__slot_find(), which may be given an index that nobody published */
     atomic_store_explicit(&kula__cold_slabs[slab], colds, memory_order_release);
     atomic_store_explicit(&kula__slabs[slab], slots, memory_order_release);
