@@ -42,6 +42,9 @@ static void stand_aside(struct kula_ring *ring, struct kula__slot *slot)
 
 static bool would_wait_for_itself(const struct kula__slot *slot, const struct kula__slot *other)
 {
+    if (slot != other && !(slot->attention & KULA__BEFORE)) {
+        return false; /* nothing waits for it: a chain that grows at its end stays linear */
+    }
     for (const struct kula__slot *at = other; at; at = kula__cold_of(at)->predecessor) {
         if (at == slot) {
             return true;
