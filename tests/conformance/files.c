@@ -165,8 +165,9 @@ static void statx_says_what_stat_says(void **state)
     snprintf(link, sizeof link, "%s/link", path);
     assert_int_equal(symlink("/dev/null", link), 0);
     assert_int_equal(fstat(file, &wanted[0]), 0);
-    assert_int_equal(fstatat(directory, "link", &wanted[1], AT_SYMLINK_NOFOLLOW), 0);
+    /* following a link may change its access time, so that comes first */
     assert_int_equal(stat(link, &wanted[2]), 0);
+    assert_int_equal(fstatat(directory, "link", &wanted[1], AT_SYMLINK_NOFOLLOW), 0);
     assert_int_equal(fstat(directory, &wanted[3]), 0);
     wanted[4] = wanted[0];
     kula_statx(ring, file, "", AT_EMPTY_PATH, &done[0]);

@@ -257,6 +257,9 @@ static void a_number_that_is_used_again_works_like_new(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     int first[2];
+    int sockets[2];
+    int file = make_file("file");
+    make_stream_pair(AF_UNIX, sockets);
     make_pipe(first);
     int number = first[0];
     struct outcome pending = { 0 };
@@ -268,9 +271,8 @@ static void a_number_that_is_used_again_works_like_new(void **state)
     assert_result(pending.result, -ECANCELED);
     outcome_release(&pending);
 
-    /* a pipe, then a file, then a socket, all under the number that was a pipe */
+    /* first a file, then a socket, again and again, under the number that was a pipe */
     for (int round = 0; round < 3; round++) {
-        int file = make_file("file");
         assert_int_equal(dup2(file, number), number);
         struct outcome read = { 0 };
         buffer = buffer_empty(ring, 8);
@@ -281,8 +283,6 @@ static void a_number_that_is_used_again_works_like_new(void **state)
         kula_close_fd(ring, number, NULL);
         await_all(ring);
 
-        int sockets[2];
-        make_stream_pair(AF_UNIX, sockets);
         assert_int_equal(dup2(sockets[0], number), number);
         struct outcome received = { 0 };
         buffer = buffer_empty(ring, 8);
@@ -294,10 +294,8 @@ static void a_number_that_is_used_again_works_like_new(void **state)
         outcome_release(&received);
         kula_close_fd(ring, number, NULL);
         await_all(ring);
-        retire(ring, sockets, 2);
-        retire(ring, &file, 1);
     }
-    retire(ring, &first[1], 1);
+    retire(ring, (int[]){ file, sockets[0], sockets[1], first[1] }, 4);
 }
 
 static void the_ring_forgets_a_descriptor_only_when_nothing_names_it(void **state)

@@ -138,6 +138,11 @@ unsigned harness_fd_count(void)
     return count;
 }
 
+bool harness_fd_was_open(int fd)
+{
+    return fd >= 0 && fd < FDS_LOOKED_AT && fds_before[fd];
+}
+
 int harness_thread_count(void)
 {
 #ifdef __linux__

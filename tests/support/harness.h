@@ -70,6 +70,9 @@ const char *harness_last_warning(void);
 /* Open descriptors of this process below 4096; works without /proc. */
 unsigned harness_fd_count(void);
 
+/* Whether a descriptor was open when the test began. */
+bool harness_fd_was_open(int fd);
+
 /* Threads of this process, or -1 when that cannot be told (no /proc). */
 int harness_thread_count(void);
 
