@@ -236,6 +236,9 @@ void kula__uring_complete(struct kula_ring *ring,
     }
     struct kula__slot *slot = kula__slot_find(user_data);
     uint64_t word = slot ? kula__slot_word(slot) : 0;
+    if (kula__word_holder(word) != KULA__HELD_BY_RING) {
+        return; /* the answer to a cancel of an operation that has ended meanwhile */
+    }
     switch (user_data - word) {
     case 0:
         ended(ring, state, slot, result);
@@ -252,6 +255,6 @@ void kula__uring_complete(struct kula_ring *ring,
         kula__uring_cancel_answered(state, slot, result);
         break;
     default:
-        break; /* the answer to a cancel of an operation that has ended meanwhile */
+        break; /* likewise, and the record has another operation by now */
     }
 }

@@ -10,8 +10,8 @@
  *     word + 2 * STEP     the answer to a cancel of that operation
  *     index part zero     the backend's own: enum kula__uring_token
  *
- * The word of an operation in flight is 1 modulo 4 in its generation, so that none of the first three
- * is ever the word of another operation.
+ * The word of an operation in flight is 1 modulo 4 in its generation, so that of a record that is in
+ * flight none of the first three can mean another operation than the one it was meant for.
  */
 #ifndef KULA_BACKENDS_URING_STATE_H
 #define KULA_BACKENDS_URING_STATE_H
