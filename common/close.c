@@ -61,8 +61,14 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
     slot->user = user;
     kula__cold_of(slot)->epoch = ring->epoch;
     kula_op operation = kula__word_start(slot);
-    if (!record || being_closed) {
-        kula__refuse_unpinned(ring, slot, record || fd < 0 ? -EBADF : kula__fd_missing(fd));
+    if (being_closed || fd < 0) {
+        kula__refuse_unpinned(ring, slot, -EBADF);
+        return operation;
+    }
+    if (!record) {
+        /* Not open, or no memory for its record. Either way this ring has no operation on it, so
+         * there is nothing to wait for. */
+        kula__refuse_unpinned(ring, slot, kula__sys_close(fd));
         return operation;
     }
     slot->attention = KULA__SPECIAL;

@@ -10,6 +10,7 @@
 #include "workers.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TEXT(number)                 #number
@@ -144,34 +145,21 @@ static int choose(struct kula_ring *ring, const struct kula__request *request)
 
 static void sweep_graveyard(void);
 
-int kula_open(const struct kula_config *config, struct kula_ring **ret_ring)
+/* Opens a ring for a request that was resolved. 0 or a negative errno. */
+static int open_resolved(const struct kula__request *request,
+                         struct kula_report *report,
+                         struct kula_ring **ret_ring)
 {
-    if (!ret_ring) {
-        return -EINVAL;
-    }
-    struct kula__request request;
-    int error = kula__config_resolve(config, &request);
-    if (error < 0) {
-        return error;
-    }
-    error = kula__process_init();
-    if (error < 0) {
-        return error;
-    }
-    sweep_graveyard();
     struct kula_ring *ring = NULL;
-    error = ring_make(&request, &ring);
+    int error = ring_make(request, &ring);
     if (error < 0) {
-        kula__log(&request.settings, KULA_LOG_ERROR, "no resources for a ring: %s",
+        kula__log(&request->settings, KULA_LOG_ERROR, "no resources for a ring: %s",
                   kula_explain(error));
         return error;
     }
-    kula__report_begin(ring->report, &request);
-    error = choose(ring, &request);
-    if (config && config->report) {
-        config->report->size = sizeof *config->report;
-        kula__report_copy(config->report, ring->report);
-    }
+    kula__report_begin(ring->report, request);
+    error = choose(ring, request);
+    kula__report_copy(report, ring->report);
     if (error < 0) {
         ring_free(ring);
         return error;
@@ -179,6 +167,32 @@ int kula_open(const struct kula_config *config, struct kula_ring **ret_ring)
     kula__process_add(ring);
     *ret_ring = ring;
     return 0;
+}
+
+int kula_open(const struct kula_config *config, struct kula_ring **ret_ring)
+{
+    if (!ret_ring) {
+        return -EINVAL;
+    }
+    struct kula_report report = { .size = sizeof report, .chosen = -1 };
+    struct kula__request request;
+    int error = kula__config_resolve(config, &request);
+    if (error == 0) {
+        kula__report_begin(&report, &request);
+        error = kula__process_init();
+    }
+    if (error == 0) {
+        sweep_graveyard();
+        error = open_resolved(&request, &report, ret_ring);
+    }
+    if (config && config->size == sizeof *config && config->report) {
+        if (error < 0 && !report.reason[0]) {
+            snprintf(report.reason, sizeof report.reason, "no candidate was tried: %s",
+                     kula_explain(error));
+        }
+        kula__report_copy(config->report, &report);
+    }
+    return error;
 }
 
 int kula_probe(const struct kula_config *config, struct kula_report *ret_report)
