@@ -17,20 +17,6 @@
 #include <netinet/in.h>
 #include <sys/epoll.h>
 
-enum direction {
-    IN,
-    OUT,
-};
-
-enum backend_bits {
-    DRAINED_IN = 1 << IN, /* nothing to read since the last edge */
-    DRAINED_OUT = 1 << OUT,
-    POLLS = 1 << 2, /* the IN queue may hold polls, which want edges of either direction */
-    OUT_OF_BAND = 1 << 3, /* an end, an error or urgent data: see short_means_drained */
-    TCP = 1 << 4,
-    NOT_TCP = 1 << 5,
-};
-
 #define EDGES_IN  (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 #define EDGES_OUT (EPOLLOUT | EPOLLHUP | EPOLLERR)
 
@@ -45,63 +31,29 @@ int kula__epoll_control(int epoll_fd, int action, int fd, uint32_t events, uint6
     return epoll_ctl(epoll_fd, action, fd, &event) < 0 ? -errno : 0;
 }
 
-static enum direction direction_of(const struct kula__slot *slot)
-{
-    return kula__operation_facts[slot->operation].readiness == POLLOUT ? OUT : IN;
-}
-
-/* Operations of which one that would have to wait means that all of that direction would. Not: polls,
- * a connect, and receives that look for something else than the next byte. */
-static bool is_plain(const struct kula__slot *slot)
-{
-    switch (slot->operation) {
-    case KULA__OP_RECV:
-        return (slot->opflags & ~(uint32_t)(MSG_WAITALL | MSG_TRUNC)) == 0;
-    case KULA__OP_CONNECT:
-    case KULA__OP_POLL:
-        return false;
-    default:
-        return true;
-    }
-}
-
-bool kula__epoll_is_drained(const struct kula__fd *record, const struct kula__slot *slot)
-{
-    return (record->backend_bits & (1u << direction_of(slot))) != 0 && is_plain(slot);
-}
-
 /* Asked once for each registration, with the first short read. */
 static bool is_tcp(struct kula__fd *record, int fd)
 {
-    if (!(record->backend_bits & (TCP | NOT_TCP))) {
+    if (!(record->backend_bits & (KULA__EPOLL_TCP | KULA__EPOLL_NOT_TCP))) {
         int protocol = 0;
         socklen_t length = sizeof protocol;
         bool tcp = kula__fault("getsockopt", ENOMEM) == 0 &&
                    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
                    protocol == IPPROTO_TCP;
-        record->backend_bits |= tcp ? TCP : NOT_TCP;
+        record->backend_bits |= tcp ? KULA__EPOLL_TCP : KULA__EPOLL_NOT_TCP;
     }
-    return (record->backend_bits & TCP) != 0;
+    return (record->backend_bits & KULA__EPOLL_TCP) != 0;
 }
 
-/* Whether a read that brought less than asked for has emptied the socket, so that the next one need
- * not be tried. epoll(7) promises it for streams, but reads of Unix sockets also end at passed
- * descriptors, and on TCP they end at the urgent mark and before the end of the stream: hence TCP
- * only, and never again once anything but plain readiness was told. What comes after the last
- * harvested edge brings an edge of its own. */
-static bool short_means_drained(struct kula__fd *record, int fd)
+/* epoll(7) promises for streams that a short read has emptied them. But reads of Unix sockets also end
+ * at passed descriptors, and on TCP they end at the urgent mark and before the end of the stream:
+ * hence TCP only, and never again once anything but plain readiness was told. What comes after the
+ * last harvested edge brings an edge of its own. */
+void kula__epoll_fell_short(struct kula__fd *record, int fd)
 {
-    return record->registration != 0 && !(record->backend_bits & OUT_OF_BAND) &&
-           is_tcp(record, fd);
-}
-
-void kula__epoll_note(struct kula__fd *record, const struct kula__slot *slot, int32_t result)
-{
-    bool reads = slot->operation == KULA__OP_READ ||
-                 (slot->operation == KULA__OP_RECV && slot->opflags == 0);
-    if (reads && result > 0 && (uint32_t)result < slot->length &&
-        short_means_drained(record, slot->fd)) {
-        record->backend_bits |= DRAINED_IN;
+    if (record->registration != 0 && !(record->backend_bits & KULA__EPOLL_OUT_OF_BAND) &&
+        is_tcp(record, fd)) {
+        record->backend_bits |= KULA__EPOLL_DRAINED_IN;
     }
 }
 
@@ -133,7 +85,7 @@ static void enqueue(struct kula__epoll_state *state,
                     struct kula__slot *slot,
                     struct kula__fd *record)
 {
-    enum direction direction = direction_of(slot);
+    enum kula__epoll_direction direction = kula__epoll_direction_of(slot);
     slot->next = NULL;
     if (record->ready_head[direction]) {
         record->ready_tail[direction]->next = slot;
@@ -142,7 +94,7 @@ static void enqueue(struct kula__epoll_state *state,
     }
     record->ready_tail[direction] = slot;
     if (slot->operation == KULA__OP_POLL) {
-        record->backend_bits |= POLLS;
+        record->backend_bits |= KULA__EPOLL_POLLS;
     }
     state->waiting++;
 }
@@ -156,8 +108,8 @@ int kula__epoll_park(struct kula_ring *ring, struct kula__slot *slot, struct kul
             return error;
         }
     }
-    if (is_plain(slot)) {
-        record->backend_bits |= 1u << direction_of(slot);
+    if (kula__epoll_is_plain(slot)) {
+        record->backend_bits |= 1u << kula__epoll_direction_of(slot);
     }
     enqueue(state, slot, record);
     return 0;
@@ -167,14 +119,14 @@ int kula__epoll_park(struct kula_ring *ring, struct kula__slot *slot, struct kul
  * going is started by the next flush, so one busy descriptor cannot keep the others waiting. */
 static void serve_queue(struct kula_ring *ring,
                         struct kula__fd *record,
-                        enum direction direction)
+                        enum kula__epoll_direction direction)
 {
     struct kula__epoll_state *state = kula__epoll_state_of(ring);
     struct kula__slot *slot = record->ready_head[direction];
     record->ready_head[direction] = NULL;
     record->ready_tail[direction] = NULL;
-    if (direction == IN) {
-        record->backend_bits &= ~(uint32_t)POLLS;
+    if (direction == KULA__EPOLL_IN) {
+        record->backend_bits &= ~(uint32_t)KULA__EPOLL_POLLS;
     }
     /* An operation that is left pins the record; after the last one it may have been forgotten. */
     while (slot) {
@@ -191,28 +143,30 @@ static void serve_queue(struct kula_ring *ring,
 
 void kula__epoll_serve(struct kula_ring *ring, uint64_t number, uint32_t events)
 {
-    struct kula__fd *record = kula__fd_peek(ring, (int)(uint32_t)number);
-    if (!record || record->registration != (uint32_t)(number >> 32)) {
+    /* Registered once, so its record is there. */
+    struct kula__fd *record = kula__epoll_record(ring, (int)(uint32_t)number);
+    if (record->registration != (uint32_t)(number >> 32)) {
         return; /* of a file that was here before */
     }
-    uint32_t edges =
-        ((events & EDGES_IN) ? DRAINED_IN : 0u) | ((events & EDGES_OUT) ? DRAINED_OUT : 0u);
+    uint32_t edges = ((events & EDGES_IN) ? KULA__EPOLL_DRAINED_IN : 0u) |
+                     ((events & EDGES_OUT) ? KULA__EPOLL_DRAINED_OUT : 0u);
     record->backend_bits &= ~edges;
     if (events & ~(uint32_t)(EPOLLIN | EPOLLOUT)) {
-        record->backend_bits |= OUT_OF_BAND;
+        record->backend_bits |= KULA__EPOLL_OUT_OF_BAND;
     }
-    if (record->ready_head[IN] && ((edges & DRAINED_IN) || (record->backend_bits & POLLS))) {
-        serve_queue(ring, record, IN);
+    if (record->ready_head[KULA__EPOLL_IN] &&
+        ((edges & KULA__EPOLL_DRAINED_IN) || (record->backend_bits & KULA__EPOLL_POLLS))) {
+        serve_queue(ring, record, KULA__EPOLL_IN);
     }
-    if (record->ready_head[OUT] && (edges & DRAINED_OUT)) {
-        serve_queue(ring, record, OUT);
+    if (record->ready_head[KULA__EPOLL_OUT] && (edges & KULA__EPOLL_DRAINED_OUT)) {
+        serve_queue(ring, record, KULA__EPOLL_OUT);
     }
 }
 
 /* Takes an operation out of its descriptor's queue. False: it is not there. */
 static bool unqueue(struct kula__fd *record, struct kula__slot *slot)
 {
-    enum direction direction = direction_of(slot);
+    enum kula__epoll_direction direction = kula__epoll_direction_of(slot);
     struct kula__slot *before = NULL;
     for (struct kula__slot *at = record->ready_head[direction]; at; at = at->next) {
         if (at != slot) {

@@ -33,12 +33,21 @@ static bool can_be_tried(const struct kula__slot *slot)
            slot->operation == KULA__OP_ACCEPT;
 }
 
+/* The reads that end short only where there is no more. */
+static bool takes_what_there_is(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_READ ||
+           (slot->operation == KULA__OP_RECV && slot->opflags == 0);
+}
+
 void kula__epoll_try(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
 {
     int32_t result = kula__attempt(ring, slot, record);
     if (kula__likely(result != -EAGAIN && result != -EOPNOTSUPP) ||
         (result == -EOPNOTSUPP && can_be_tried(slot))) {
-        kula__epoll_note(record, slot, result);
+        if (result > 0 && (uint32_t)result < slot->length && takes_what_there_is(slot)) {
+            kula__epoll_fell_short(record, slot->fd);
+        }
         kula__finish(ring, slot, result);
         return;
     }
@@ -119,7 +128,7 @@ static void start(struct kula_ring *ring, struct kula__slot *slot)
 {
     slot->attention &=
         (uint16_t)~KULA__POOLED; /* an earlier piece may have been with a worker */
-    struct kula__fd *record = slot->fd >= 0 ? kula__fd_peek(ring, slot->fd) : NULL;
+    struct kula__fd *record = slot->fd >= 0 ? kula__epoll_record(ring, slot->fd) : NULL;
     switch (ring->routes[slot->operation]) {
     case KULA_ROUTE_READY:
         start_ready(ring, slot, record);

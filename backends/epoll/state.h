@@ -34,16 +34,59 @@ static inline struct kula__epoll_state *kula__epoll_state_of(const struct kula_r
     return ring->state;
 }
 
+/* The record of a descriptor that an operation in flight names: pinned, so it exists. */
+static inline struct kula__fd *kula__epoll_record(const struct kula_ring *ring, int fd)
+{
+    return &ring->fd_pages[(uint32_t)fd / KULA__FD_PAGE]->fds[(uint32_t)fd % KULA__FD_PAGE];
+}
+
+/* What a descriptor is waited for; also its two queues. */
+enum kula__epoll_direction {
+    KULA__EPOLL_IN,
+    KULA__EPOLL_OUT,
+};
+
+/* kula__fd.backend_bits */
+enum kula__epoll_bits {
+    KULA__EPOLL_DRAINED_IN = 1 << KULA__EPOLL_IN, /* nothing to read since the last edge */
+    KULA__EPOLL_DRAINED_OUT = 1 << KULA__EPOLL_OUT,
+    KULA__EPOLL_POLLS = 1 << 2, /* the IN queue may hold polls, which want edges of both */
+    KULA__EPOLL_OUT_OF_BAND = 1 << 3, /* an end, an error or urgent data was told */
+    KULA__EPOLL_TCP = 1 << 4,
+    KULA__EPOLL_NOT_TCP = 1 << 5,
+};
+
+static inline enum kula__epoll_direction kula__epoll_direction_of(const struct kula__slot *slot)
+{
+    return kula__operation_facts[slot->operation].readiness == POLLOUT ? KULA__EPOLL_OUT
+                                                                       : KULA__EPOLL_IN;
+}
+
+/* Operations of which one that would have to wait means that all of that direction would. Not: polls,
+ * a connect, and receives that look for something else than the next byte. */
+static inline bool kula__epoll_is_plain(const struct kula__slot *slot)
+{
+    if (slot->operation == KULA__OP_RECV) {
+        return (slot->opflags & ~(uint32_t)(MSG_WAITALL | MSG_TRUNC)) == 0;
+    }
+    return slot->operation != KULA__OP_CONNECT && slot->operation != KULA__OP_POLL;
+}
+
+/* Whether the last look found nothing there for this operation, and no edge has come since. */
+static inline bool kula__epoll_is_drained(const struct kula__fd *record,
+                                          const struct kula__slot *slot)
+{
+    return (record->backend_bits & (1u << kula__epoll_direction_of(slot))) != 0 &&
+           kula__epoll_is_plain(slot);
+}
+
 /* ---- ready.c ---- */
 
 /* epoll_ctl with `number` (registration << 32 | descriptor) as its data. 0 or a negative errno. */
 int kula__epoll_control(int epoll_fd, int action, int fd, uint32_t events, uint64_t number);
 
-/* Whether the last look found nothing there for this operation, and no edge has come since. */
-bool kula__epoll_is_drained(const struct kula__fd *record, const struct kula__slot *slot);
-
-/* Remembers what a result says about there being more. Before kula__finish(). */
-void kula__epoll_note(struct kula__fd *record, const struct kula__slot *slot, int32_t result);
+/* A read brought less than was asked for: remembers whether that means that there is no more. */
+void kula__epoll_fell_short(struct kula__fd *record, int fd);
 
 /* Lets an operation that has been tried wait for readiness, registering its descriptor if that is not
  * yet done. 0; -EPERM: this file cannot be waited for; other errors: it cannot be registered. */
