@@ -196,6 +196,9 @@ struct kula__slot *kula__vec_take_member(struct kula__slot *vec)
 
 void kula__slot_return_unfinished(struct kula__slot *slot)
 {
+    if (slot->kind == KULA__KIND_VEC) {
+        kula__vec_return_members(slot);
+    }
     kula__slot_claim(slot, 0);
     kula__word_undo(slot, kula__slot_word(slot));
     kula__pool_give(slot);

@@ -65,7 +65,7 @@ const char *kula_explain(int32_t result)
         return "success";
     }
     for (size_t i = 0; i < sizeof explanations / sizeof explanations[0]; i++) {
-        if (explanations[i].error == -result) {
+        if (-explanations[i].error == result) {
             return explanations[i].text;
         }
     }

@@ -56,10 +56,13 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
         kula__misuse(name, word, kula__misuse_reason(word));
         return 0;
     }
-    if (error == -EINVAL || error == -EOWNERDEAD) {
-        /* There is no ring that could give it back. It is kept until the process ends: its pool is
-         * the parent's, or its owner has lost the handle, and nothing may be written to it. */
+    if (error == -EINVAL) {
+        kula__slot_return_unfinished(
+            slot); /* no ring that could give it back: home to its pool */
         return 0;
+    }
+    if (error == -EOWNERDEAD) {
+        return 0; /* its pool is the parent's: kept until the child exits */
     }
     slot->operation = (uint8_t)operation;
     slot->attention = 0;
