@@ -1,10 +1,11 @@
 /* embed.c - the pollable descriptor.
  *
- * It is an eventfd (or pipe) registered with the ring, because with DEFER_TASKRUN the ring's own
- * descriptor says nothing of work that waits (6.18: 0 of 3; a registered eventfd 3 of 3). Registered
- * plainly: the ASYNC form tells only of what kernel workers complete, so not of a socket. Everything
- * else comes through the ring as well: ring->wake is polled all the time, the earliest expiry is a
- * timeout in the kernel; and what is left over, settle() signals itself.
+ * It is ring->wake, an eventfd, which is registered with the ring as well: with DEFER_TASKRUN the
+ * ring's own descriptor says nothing of work that waits (6.18: 0 of 3; a registered eventfd 3 of 3).
+ * Registered plainly: the ASYNC form tells only of what kernel workers complete, so not of a socket.
+ * A second eventfd, with ring->wake polled by the ring, does not do: the kernel does not signal an
+ * eventfd from inside the signal of another one but puts it off (6.18: now and then for ever). The
+ * earliest expiry is a timeout in the kernel, and what is left over, settle() signals itself.
  */
 #include "state.h"
 
@@ -13,35 +14,20 @@
 int kula__uring_pollable(struct kula_ring *ring)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
-    if (state->pollable.read_fd >= 0) {
-        return state->pollable.read_fd;
+    if (!state->eventfd_registered) {
+        if (ring->wake.read_fd != ring->wake.write_fd) {
+            return -EMFILE; /* a pipe, for want of an eventfd; the ring signals only those */
+        }
+        int error = kula__fault("io_uring_register", ENOMEM);
+        if (error == 0) {
+            error = io_uring_register_eventfd(&state->ring, ring->wake.write_fd);
+        }
+        if (error < 0) {
+            return error;
+        }
+        state->eventfd_registered = true;
     }
-    struct kula__signal pollable;
-    int error = kula__signal_open(&pollable);
-    if (error < 0) {
-        return error;
-    }
-    error =
-        pollable.read_fd == pollable.write_fd ? 0 : -EMFILE; /* the ring takes only eventfds */
-    if (error == 0) {
-        error = kula__fault("io_uring_register", ENOMEM);
-    }
-    if (error == 0) {
-        error = io_uring_register_eventfd(&state->ring, pollable.write_fd);
-    }
-    if (error < 0) {
-        kula__signal_close(&pollable);
-        return error;
-    }
-    state->pollable = pollable;
-    return pollable.read_fd;
-}
-
-void kula__uring_disembed(struct kula__uring_state *state)
-{
-    if (state->pollable.read_fd >= 0) {
-        kula__signal_close(&state->pollable);
-    }
+    return ring->wake.read_fd;
 }
 
 /* Puts a timer for the earliest expiry into the kernel. One that expires too early does no harm: the
@@ -81,17 +67,17 @@ void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns)
     struct kula__uring_state *state = kula__uring_state_of(ring);
     bool due = ring->done.head || ring->broken;
     if (!due) {
-        bool armed = kula__uring_watch_wake(ring, state) && arm_timer(state, expiry_ns);
+        bool armed = arm_timer(state, expiry_ns);
         due = kula__uring_flush(ring, state) < 0 || !armed;
     }
     /* First quiet, then a look: what comes between the two makes it readable again. */
-    kula__signal_clear(&state->pollable);
+    kula__signal_clear(&ring->wake);
     if (!due) {
         /* whoever adds to the inbox from here on signals ring->wake */
         due = !kula__sleep_begin(ring);
     }
     if (due || ring->done.head || kula__uring_has_completions(state) ||
         kula__uring_has_more(ring, state)) {
-        kula__signal_send(&state->pollable);
+        kula__signal_send(&ring->wake);
     }
 }

@@ -14,7 +14,7 @@
 
 /* How often one wait starts what its own completions have made possible, before it goes back to the
  * caller to look at the clock. */
-#define ROUNDS_MAX 16u
+#define ROUNDS_MAX 128u
 
 /* How long to leave a kernel alone that has no memory for a request. */
 #define NAP_NS KULA_MILLISECOND

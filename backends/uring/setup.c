@@ -421,7 +421,6 @@ static int prove(struct kula_ring *ring,
 static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
-    state->pollable = (struct kula__signal){ -1, -1 };
     state->armed_ns = INT64_MAX;
     struct io_uring_params params;
     int error = set_up(ring, state, &params);
@@ -485,7 +484,6 @@ static void uring_close(struct kula_ring *ring)
         kula__uring_harvest(ring, state);
     }
     io_uring_queue_exit(&state->ring);
-    kula__uring_disembed(state);
 }
 
 static void uring_forget(struct kula_ring *ring, struct kula__fd *record, int fd)

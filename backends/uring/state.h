@@ -65,8 +65,7 @@ struct kula__uring_state {
     int32_t proof;                    /* the result of the round trip at open; 1: none yet */
 
     /* --- embedded mode --- */
-    struct kula__signal
-        pollable;          /* registered as the ring's eventfd; descriptors -1: not embedded */
+    bool eventfd_registered;
     int64_t armed_ns;      /* when the newest timer in the kernel expires; INT64_MAX: none */
     uint32_t timer_number; /* tells the newest from those that were taken back */
     struct __kernel_timespec timer_time;
@@ -243,6 +242,5 @@ void kula__uring_line_remove(struct kula__uring_line *line, struct kula__slot *s
 
 int kula__uring_pollable(struct kula_ring *ring);
 void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns);
-void kula__uring_disembed(struct kula__uring_state *state);
 
 #endif
