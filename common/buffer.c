@@ -194,20 +194,26 @@ struct kula__slot *kula__vec_take_member(struct kula__slot *vec)
     return member;
 }
 
-void kula__slot_return_unfinished(struct kula__slot *slot)
+static void give_unfinished(struct kula__slot *slot)
 {
-    if (slot->kind == KULA__KIND_VEC) {
-        kula__vec_return_members(slot);
-    }
     kula__slot_claim(slot, 0);
     kula__word_undo(slot, kula__slot_word(slot));
     kula__pool_give(slot);
 }
 
+void kula__slot_return_unfinished(struct kula__slot *slot)
+{
+    if (slot->kind == KULA__KIND_VEC) {
+        kula__vec_return_members(slot);
+    }
+    give_unfinished(slot);
+}
+
+/* Its members are buffers, never vecs. */
 void kula__vec_return_members(struct kula__slot *vec)
 {
     struct kula__slot *member;
     while ((member = kula__vec_take_member(vec))) {
-        kula__slot_return_unfinished(member);
+        give_unfinished(member);
     }
 }

@@ -252,10 +252,10 @@ struct kula__chunks {
 };
 
 /* A record that its home has never handed out before, free; NULL when there is no memory. */
-struct kula__slot *kula__chunks_slot(struct kula__chunks *chunks, void *home);
+struct kula__slot *kula__chunks_slot(struct kula__chunks *set, void *home);
 
 /* Gives all chunks back; their records must be free. */
-void kula__chunks_fini(struct kula__chunks *chunks);
+void kula__chunks_fini(struct kula__chunks *set);
 
 /* Calls `visit` for every record that exists and that this ring has had last. Slow: for cancelling
  * and listing. The visitor may end operations. Thread: the ring's owner. */

@@ -5,6 +5,7 @@
 #include "common/perform.h"
 #include "common/workers.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 
@@ -102,6 +103,7 @@ static void start(struct kula_ring *ring, struct kula__slot *slot)
     case KULA__OP_WRITE:
     case KULA__OP_READV:
     case KULA__OP_WRITEV:
+        assert(record); /* the ring lets no transfer in whose descriptor has no record */
         if (record->kind == KULA__FD_FILE && !(slot->attention & KULA__NOWAIT)) {
             do_in_place(ring, slot, record);
             return;
