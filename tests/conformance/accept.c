@@ -154,6 +154,8 @@ static void running_out_of_descriptors_ends_one_accept_and_keeps_the_connection(
     retire(ring, (int[]){ server.listener, client, accepted.result, first, warm.result }, 5);
 }
 
+/* A kernel that does the accept itself looks at the limit when the accept is handed over, not when the
+ * connection comes (io_uring, Linux 6.18): then the connection is accepted after all. */
 static void an_accept_that_waits_when_descriptors_run_out_ends_once(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -172,10 +174,16 @@ static void an_accept_that_waits_when_descriptors_run_out_ends_once(void **state
     }
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(connected, 0);
-    assert_result(waiting.result, -EMFILE);
-    kula_accept(ring, server.listener, &accepted);
-    await(ring, &accepted);
+    if (harness_backend_is("uring") && waiting.result >= 0) {
+        accepted = waiting;
+    } else {
+        assert_result(waiting.result, -EMFILE);
+        kula_accept(ring, server.listener, &accepted);
+        await(ring, &accepted);
+    }
     assert_true(accepted.result >= 0);
+    put(client, "at last");
+    expect_bytes(accepted.result, "at last");
     retire(ring, (int[]){ server.listener, client, accepted.result }, 3);
 }
 
