@@ -91,6 +91,16 @@ static void give_away(struct kula_ring *ring,
 
 /* ---- Readiness ----------------------------------------------------------------------------- */
 
+/* POLLPRI alone never wakes a poll by the ring, which leaves that bit out when it looks at why it was
+ * woken; and what wakes it for ordinary data claims to be urgent (both 6.18, measured). Sockets wake
+ * with POLLRDBAND as well, and have it on no other occasion, so it stands in, and poll(2) has the last
+ * word. */
+static unsigned wake_events(const struct kula__slot *slot)
+{
+    unsigned events = (unsigned short)kula__wanted(slot);
+    return events & POLLPRI ? events | POLLRDBAND : events;
+}
+
 static void push_poll(struct kula__uring_state *state, struct kula__slot *slot)
 {
     struct io_uring_sqe *sqe = kula__uring_entry(state);
@@ -99,7 +109,7 @@ static void push_poll(struct kula__uring_state *state, struct kula__slot *slot)
         return;
     }
     *kula__uring_marks(slot) |= KULA__URING_POLL | KULA__URING_LOOK;
-    io_uring_prep_poll_add(sqe, slot->fd, (unsigned)(unsigned short)kula__wanted(slot));
+    io_uring_prep_poll_add(sqe, slot->fd, wake_events(slot));
     sqe->user_data = kula__slot_word(slot) + KULA__STEP;
 }
 
@@ -159,6 +169,8 @@ static bool ring_can(const struct kula_ring *ring,
         return !socket || state->messages;
     case KULA__OP_READV:
         return !socket || state->messages;
+    case KULA__OP_POLL:
+        return !(slot->opflags & POLLPRI);
     default:
         return true;
     }
