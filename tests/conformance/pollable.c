@@ -277,7 +277,10 @@ static void an_edge_triggered_foreign_loop_misses_nothing(void **state)
         while (read.events == 0 || timer.events == 0) {
             struct epoll_event event;
             assert_true(kula_submit(ring) >= 0);
-            assert_int_equal(epoll_wait(loop, &event, 1, 60000), 1);
+            int woken = epoll_wait(loop, &event, 1, 60000);
+            /* A ring's completion may end epoll_wait(2) with EINTR although no signal came (Linux
+             * 6.18, DEFER_TASKRUN with an eventfd); any loop has to go round again then. */
+            assert_true(woken == 1 || (woken < 0 && errno == EINTR));
             while (pull_all(ring) > 0) {
             }
             assert_true(harness_now_ns() < limit);
