@@ -1,8 +1,10 @@
 /* attempt.c - trying an operation without waiting, whatever the descriptor's O_NONBLOCK flag says.
  *
  * A socket takes that wish with each call, everything else only if its driver knows RWF_NOWAIT. Of
- * what does not, poll(2) is asked first. It answers for the moment only: somebody else who reads the
- * same blocking tty may get the bytes first, and then the ring's thread waits for the next ones.
+ * what does not, poll(2) is asked first; it answers for the moment only, and does not say how much
+ * can be written. A tty is therefore opened once more for the call, non-blocking. What is left (a
+ * pty's master, systems other than Linux) can make the ring's thread wait: when somebody else takes
+ * the bytes that poll(2) has seen, or when there is room for a part of a piece.
  */
 #include "perform.h"
 
@@ -15,11 +17,20 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#if defined __linux__ && !defined KULA_NO_LINUX
+#    include <sys/ioctl.h>
+#endif
 
 #if !defined PIPE_BUF
 #    define PIPE_BUF _POSIX_PIPE_BUF
 #endif
+
+/* A pipe that is ready takes PIPE_BUF bytes. Of a tty that is ready one only knows that it takes one;
+ * the smaller the piece, the less likely is one that fits in part. */
+#define TTY_PIECE 64u
 
 /* kula__fd.no_nowait: what has been found out about a file. */
 enum {
@@ -63,7 +74,8 @@ static bool knows_nowait(const struct kula_ring *ring,
 static int32_t look(const struct kula__slot *slot)
 {
     int32_t events = kula__call_poll(slot->fd, kula__wanted(slot), 0);
-    return events == 0 ? -EAGAIN : events;
+    /* -EINVAL: a single descriptor is more than RLIMIT_NOFILE, which is 0 at the moment */
+    return events == 0 || events == -EINVAL ? -EAGAIN : events;
 }
 
 /* ---- Files -------------------------------------------------------------------------------- */
@@ -165,15 +177,46 @@ static int32_t look_at_stream(const struct kula__slot *slot)
     return result;
 }
 
-/* Writes what fits between one look and the next. A pipe that is ready takes PIPE_BUF bytes. */
-static int32_t write_pieces(const struct kula__slot *slot, const struct kula__span *span)
+/* A tty by a description of our own: O_NONBLOCK on the program's one would be the shell's as well.
+ * -1 where that cannot be had. */
+static int open_again(int fd, int access_mode)
+{
+#if defined __linux__ && !defined KULA_NO_LINUX
+    char path[64];
+    unsigned number;
+    struct stat wanted;
+    struct stat found;
+    if (kula__fault("open", EMFILE) ||
+        ioctl(fd, TIOCGPTN, &number) == 0 || /* a new pty's master */
+        ttyname_r(fd, path, sizeof path) != 0 || fstat(fd, &wanted) < 0) {
+        return -1;
+    }
+    int own = open(path, access_mode | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    /* the path may lead elsewhere, in another mount namespace for example */
+    if (own >= 0 && (fstat(own, &found) < 0 || found.st_rdev != wanted.st_rdev ||
+                     found.st_ino != wanted.st_ino || found.st_dev != wanted.st_dev)) {
+        (void)kula__sys_close(own);
+        own = -1;
+    }
+    return own;
+#else
+    (void)fd;
+    (void)access_mode;
+    return -1;
+#endif
+}
+
+/* Writes what fits between one look and the next. */
+static int32_t write_pieces(const struct kula__slot *slot,
+                            const struct kula__span *span,
+                            size_t piece_bytes)
 {
     int32_t moved = 0;
     for (uint32_t i = 0; i < span->count; i++) {
         unsigned char *data = span->parts[i].iov_base;
         size_t left = span->parts[i].iov_len;
         while (left > 0) {
-            struct iovec part = { data, left < PIPE_BUF ? left : PIPE_BUF };
+            struct iovec part = { data, left < piece_bytes ? left : piece_bytes };
             const struct kula__span piece = { &part, 1 };
             int32_t result = look_at_stream(slot);
             if (result > 0) {
@@ -197,21 +240,43 @@ static int32_t write_when_ready(struct kula__slot *slot,
                                 struct kula__fd *record,
                                 const struct kula__span *span)
 {
+    int32_t result = look_at_stream(slot);
+    if (result < 0) {
+        return result;
+    }
+    /* Elsewhere a write may be a message, and whole: an eventfd's number, a packet. */
+    bool tty = record->kind != KULA__FD_PIPE && is_tty(record, slot->fd);
+    int own = tty ? open_again(slot->fd, O_WRONLY) : -1;
     uint64_t length = kula__span_bytes(span);
+    size_t piece_bytes = tty ? TTY_PIECE : PIPE_BUF;
     struct kula__quiet quiet;
-    int32_t result;
     kula__quiet_begin(&quiet);
-    /* Elsewhere a write may be a message: an eventfd's number, a packet. */
-    bool divisible = record->kind == KULA__FD_PIPE || is_tty(record, slot->fd);
-    if (divisible && length > PIPE_BUF) {
-        result = write_pieces(slot, span);
+    if (own >= 0) {
+        result = kula__call_write(own, span, KULA_CUR);
+        (void)kula__sys_close(own);
+    } else if ((tty || record->kind == KULA__FD_PIPE) && length > piece_bytes) {
+        result = write_pieces(slot, span, piece_bytes);
     } else {
-        result = look_at_stream(slot);
-        if (result > 0) {
-            result = kula__call_write(slot->fd, span, KULA_CUR);
-        }
+        result = kula__call_write(slot->fd, span, KULA_CUR);
     }
     kula__quiet_end(&quiet, result < 0 || (uint64_t)result < length);
+    return result;
+}
+
+static int32_t read_when_ready(struct kula__slot *slot,
+                               struct kula__fd *record,
+                               const struct kula__span *span)
+{
+    int32_t result = look_at_stream(slot);
+    if (result < 0) {
+        return result;
+    }
+    bool tty = record->kind != KULA__FD_PIPE && is_tty(record, slot->fd);
+    int own = tty ? open_again(slot->fd, O_RDONLY) : -1;
+    result = kula__call_read(own >= 0 ? own : slot->fd, span, KULA_CUR);
+    if (own >= 0) {
+        (void)kula__sys_close(own);
+    }
     return result;
 }
 
@@ -249,11 +314,8 @@ static int32_t transfer_stream(const struct kula_ring *ring,
         }
         record->no_nowait |= no_nowait_bit(slot);
     }
-    if (is_writing(slot)) {
-        return write_when_ready(slot, record, &span);
-    }
-    int32_t result = look_at_stream(slot);
-    return result > 0 ? kula__call_read(slot->fd, &span, KULA_CUR) : result;
+    return is_writing(slot) ? write_when_ready(slot, record, &span)
+                            : read_when_ready(slot, record, &span);
 }
 
 /* ---- Sockets ------------------------------------------------------------------------------ */

@@ -116,18 +116,23 @@ static void compact(struct kula__blocking_state *state)
 /* ---- Looking ------------------------------------------------------------------------------ */
 
 /* For a set that poll(2) does not take as a whole: it has no memory for it, or the limit of
- * descriptors (RLIMIT_NOFILE, which bounds the entries as well) was lowered. */
+ * descriptors (RLIMIT_NOFILE, which bounds the entries as well) was lowered. A piece that is refused
+ * as well passes for ready: trying never waits. Only the pause keeps this from being a busy loop. */
 static int look_in_pieces(struct kula__blocking_state *state, int64_t timeout_ns)
 {
+    if (timeout_ns != 0) {
+        bool shorter = timeout_ns > 0 && timeout_ns < KULA__BLOCKING_NAP_NS;
+        (void)kula__sys_poll(NULL, 0, shorter ? timeout_ns : KULA__BLOCKING_NAP_NS);
+    }
     int ready = 0;
     for (uint32_t at = 0; at < state->count; at += PIECE_MAX) {
         uint32_t left = state->count - at;
-        int found = kula__sys_poll(&state->polled[at], left < PIECE_MAX ? left : PIECE_MAX, 0);
-        ready += found > 0 ? found : 0;
-    }
-    if (ready == 0 && timeout_ns != 0) {
-        bool shorter = timeout_ns > 0 && timeout_ns < KULA__BLOCKING_NAP_NS;
-        (void)kula__sys_poll(NULL, 0, shorter ? timeout_ns : KULA__BLOCKING_NAP_NS);
+        uint32_t count = left < PIECE_MAX ? left : PIECE_MAX;
+        int found = kula__sys_poll(&state->polled[at], count, 0);
+        for (uint32_t i = at; found < 0 && i < at + count; i++) {
+            state->polled[i].revents = state->polled[i].events;
+        }
+        ready += found < 0 ? (int)count : found;
     }
     return ready;
 }
