@@ -355,6 +355,21 @@ static int find_backend(void)
     return skipped ? HARNESS_SKIPPED : EXIT_FAILURE;
 }
 
+static void *do_nothing(void *arg)
+{
+    return arg;
+}
+
+/* ThreadSanitizer adds a thread of its own to the first one that a program starts. It has to be
+ * there before threads are counted. */
+static void start_first_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, do_nothing, NULL) == 0) {
+        pthread_join(thread, NULL);
+    }
+}
+
 int harness_run(int argc, char **argv, const struct CMUnitTest *tests, size_t count)
 {
     const char *name = argc > 1 ? argv[1] : getenv("KULA_TEST_BACKEND");
@@ -367,6 +382,7 @@ int harness_run(int argc, char **argv, const struct CMUnitTest *tests, size_t co
     snprintf(backend_name, sizeof backend_name, "%s", name);
     /* It wins over the config, and the config has to name the backend under test. */
     unsetenv("KULA_BACKEND");
+    start_first_thread();
     int status = find_backend();
     if (status != 0) {
         return status;
