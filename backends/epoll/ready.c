@@ -14,7 +14,6 @@
 #include "common/workers.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <sys/epoll.h>
 
 #define EDGES_IN  (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)
@@ -29,32 +28,6 @@ int kula__epoll_control(int epoll_fd, int action, int fd, uint32_t events, uint6
     }
     struct epoll_event event = { .events = events, .data = { .u64 = number } };
     return epoll_ctl(epoll_fd, action, fd, &event) < 0 ? -errno : 0;
-}
-
-/* Asked once for each registration, with the first short read. */
-static bool is_tcp(struct kula__fd *record, int fd)
-{
-    if (!(record->backend_bits & (KULA__EPOLL_TCP | KULA__EPOLL_NOT_TCP))) {
-        int protocol = 0;
-        socklen_t length = sizeof protocol;
-        bool tcp = kula__fault("getsockopt", ENOMEM) == 0 &&
-                   getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
-                   protocol == IPPROTO_TCP;
-        record->backend_bits |= tcp ? KULA__EPOLL_TCP : KULA__EPOLL_NOT_TCP;
-    }
-    return (record->backend_bits & KULA__EPOLL_TCP) != 0;
-}
-
-/* epoll(7) promises for streams that a short read has emptied them. But reads of Unix sockets also end
- * at passed descriptors, and on TCP they end at the urgent mark and before the end of the stream:
- * hence TCP only, and never again once anything but plain readiness was told. What comes after the
- * last harvested edge brings an edge of its own. */
-void kula__epoll_fell_short(struct kula__fd *record, int fd)
-{
-    if (record->registration != 0 && !(record->backend_bits & KULA__EPOLL_OUT_OF_BAND) &&
-        is_tcp(record, fd)) {
-        record->backend_bits |= KULA__EPOLL_DRAINED_IN;
-    }
 }
 
 /* Registers a descriptor. Each registration has a number of its own, so that an event that is still

@@ -5,6 +5,7 @@
 #include "common/workers.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 
 /* How many operations that end at once and set others going one flush follows, beyond those that it
  * was called for. */
@@ -25,6 +26,38 @@ static void give_away(struct kula_ring *ring, struct kula__slot *slot, struct ku
     kula__finish(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
 }
 
+/* Asked once for each registration, with the first short read. */
+static uint32_t ask_tcp(struct kula__fd *record, int fd)
+{
+    int protocol = 0;
+    socklen_t length = sizeof protocol;
+    bool tcp = kula__fault("getsockopt", ENOMEM) == 0 &&
+               getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) == 0 &&
+               protocol == IPPROTO_TCP;
+    uint32_t answer = tcp ? KULA__EPOLL_TCP : KULA__EPOLL_NOT_TCP;
+    record->backend_bits |= answer;
+    return answer;
+}
+
+/* A read that brought less than was asked for may mean that there is no more; then the next one need
+ * not be tried. epoll(7) promises it for streams, but reads of Unix sockets also end at passed
+ * descriptors, and on TCP they end at the urgent mark and before the end of the stream: hence TCP
+ * only, and never again once anything but plain readiness was told. What comes after the last
+ * harvested edge brings an edge of its own. */
+static void fell_short(struct kula__fd *record, const struct kula__slot *slot)
+{
+    bool reads = slot->operation == KULA__OP_READ ||
+                 (slot->operation == KULA__OP_RECV && slot->opflags == 0);
+    uint32_t known = record->backend_bits &
+                     (KULA__EPOLL_TCP | KULA__EPOLL_NOT_TCP | KULA__EPOLL_OUT_OF_BAND);
+    if (known == 0 && reads && record->registration) {
+        known = ask_tcp(record, slot->fd);
+    }
+    if (known == KULA__EPOLL_TCP && reads) {
+        record->backend_bits |= KULA__EPOLL_DRAINED_IN;
+    }
+}
+
 /* -EOPNOTSUPP says that there is no way of trying; but these can be tried on whatever has them, so it
  * is what the socket itself says. */
 static bool can_be_tried(const struct kula__slot *slot)
@@ -33,21 +66,13 @@ static bool can_be_tried(const struct kula__slot *slot)
            slot->operation == KULA__OP_ACCEPT;
 }
 
-/* The reads that end short only where there is no more. */
-static bool takes_what_there_is(const struct kula__slot *slot)
+/* After a try that did not settle it: -EAGAIN or -EOPNOTSUPP. */
+static void not_now(struct kula_ring *ring,
+                    struct kula__slot *slot,
+                    struct kula__fd *record,
+                    int32_t result)
 {
-    return slot->operation == KULA__OP_READ ||
-           (slot->operation == KULA__OP_RECV && slot->opflags == 0);
-}
-
-void kula__epoll_try(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
-{
-    int32_t result = kula__attempt(ring, slot, record);
-    if (kula__likely(result != -EAGAIN && result != -EOPNOTSUPP) ||
-        (result == -EOPNOTSUPP && can_be_tried(slot))) {
-        if (result > 0 && (uint32_t)result < slot->length && takes_what_there_is(slot)) {
-            kula__epoll_fell_short(record, slot->fd);
-        }
+    if (result == -EOPNOTSUPP && can_be_tried(slot)) {
         kula__finish(ring, slot, result);
         return;
     }
@@ -71,6 +96,19 @@ void kula__epoll_try(struct kula_ring *ring, struct kula__slot *slot, struct kul
     }
     /* -ENOSPC is the limit of fs.epoll.max_user_watches: to a writer it would mean a full disk */
     kula__finish(ring, slot, error == -ENOSPC ? -ENOMEM : error);
+}
+
+void kula__epoll_try(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
+{
+    int32_t result = kula__attempt(ring, slot, record);
+    if (kula__unlikely(result == -EAGAIN || result == -EOPNOTSUPP)) {
+        not_now(ring, slot, record, result);
+        return;
+    }
+    if (result > 0 && (uint32_t)result < slot->length) {
+        fell_short(record, slot);
+    }
+    kula__finish(ring, slot, result);
 }
 
 static void start_ready(struct kula_ring *ring,

@@ -85,9 +85,6 @@ static inline bool kula__epoll_is_drained(const struct kula__fd *record,
 /* epoll_ctl with `number` (registration << 32 | descriptor) as its data. 0 or a negative errno. */
 int kula__epoll_control(int epoll_fd, int action, int fd, uint32_t events, uint64_t number);
 
-/* A read brought less than was asked for: remembers whether that means that there is no more. */
-void kula__epoll_fell_short(struct kula__fd *record, int fd);
-
 /* Lets an operation that has been tried wait for readiness, registering its descriptor if that is not
  * yet done. 0; -EPERM: this file cannot be waited for; other errors: it cannot be registered. */
 int kula__epoll_park(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record);
