@@ -31,8 +31,8 @@ static void a_wait_that_finds_nothing_is_not_early(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     const int64_t times[] = { 1, 100 * KULA_MICROSECOND, 50 * KULA_MILLISECOND };
+    struct outcome done = { 0 };
     for (int busy = 0; busy < 2; busy++) {
-        struct outcome done = { 0 };
         if (busy) {
             kula_timer(ring, 3600 * KULA_SECOND, &done);
         }
