@@ -141,33 +141,34 @@ static inline bool direct_entry(const struct kula_ring *ring,
 }
 
 /* Writes entries for what is pending, as far as there is room. */
-static void fill(struct kula_ring *ring, struct kula__uring_state *state)
+static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
 {
-    if (kula__unlikely(state->again.head || state->cancels.head)) {
-        kula__uring_resume(ring, state);
-    }
     struct io_uring_sqe *sqes = state->sqes;
     uint32_t mask = state->sq_mask;
     uint32_t direct = state->direct;
     uint32_t limit = limit_of(state);
     uint32_t tail = state->tail;
-    uint32_t taken = 0;
-    struct kula__slot *slot;
-    while ((slot = ring->pending.head) && tail != limit) {
+    uint32_t uncounted =
+        tail; /* the start, and entries that kula__uring_start() writes and counts */
+    struct kula__slot *slot = ring->pending.head;
+    while (slot && tail != limit) {
         if (kula__likely(direct_entry(ring, slot, direct, &sqes[tail & mask]))) {
             tail++;
-            taken++;
-            ring->pending.head = slot->next;
-        } else {
-            state->tail = tail;
-            kula__uring_start(ring, state);
-            tail = state->tail;
+            slot = slot->next;
+            continue;
         }
+        ring->pending.head = slot;
+        state->tail = tail;
+        kula__uring_start(ring, state);
+        uncounted += state->tail - tail;
+        tail = state->tail;
+        slot = ring->pending.head;
     }
+    ring->pending.head = slot;
     if (!slot) {
         ring->pending.tail = &ring->pending.head;
     }
-    ring->pending_count -= taken;
+    ring->pending_count -= tail - uncounted;
     state->tail = tail;
     /* release: the kernel sees the entries before the tail that covers them */
     io_uring_smp_store_release(state->sq_tail, tail);
@@ -261,6 +262,9 @@ static int flush(struct kula_ring *ring, struct kula__uring_state *state)
 {
     uint32_t refusals = 0;
     while (refusals < REFUSALS_MAX) {
+        if (state->again.head || state->cancels.head) {
+            kula__uring_resume(ring, state);
+        }
         fill(ring, state);
         uint32_t to_submit = unsent(state);
         if (to_submit == 0) {
@@ -297,7 +301,7 @@ int kula__uring_submit(struct kula_ring *ring)
 
 /* ---- Harvesting ---------------------------------------------------------------------------- */
 
-void kula__uring_harvest(struct kula_ring *ring, struct kula__uring_state *state)
+static inline void harvest(struct kula_ring *ring, struct kula__uring_state *state)
 {
     const struct io_uring_cqe *cqes = state->cqes;
     uint32_t mask = state->cq_mask;
@@ -321,6 +325,11 @@ void kula__uring_harvest(struct kula_ring *ring, struct kula__uring_state *state
     io_uring_smp_store_release(state->cq_head, head);
     ring->in_flight -= finished;
     ring->done_count += finished;
+}
+
+void kula__uring_harvest(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    harvest(ring, state);
 }
 
 /* ---- Waiting ------------------------------------------------------------------------------- */
@@ -371,32 +380,54 @@ static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int
     return kula__uring_has_more(ring, state) ? kula__uring_flush(ring, state) : 0;
 }
 
-int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
+/* Whatever the short way of kula__uring_wait did not bring to an end. */
+static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
+                                                 struct kula__uring_state *state,
+                                                 int64_t timeout_ns)
 {
-    struct kula__uring_state *state = kula__uring_state_of(ring);
     for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
         int result = kula__uring_has_more(ring, state) ? flush(ring, state) : FLUSHED;
         kula__uring_harvest(ring, state);
-        if (kula__unlikely(result != FLUSHED)) {
+        if (result != FLUSHED) {
             return result < 0 ? result : nap(ring, state, ring->done.head ? 0 : timeout_ns);
         }
-        if (kula__unlikely(wants_us(state))) {
+        if (wants_us(state)) {
             result = enter(state, 0, 0, IORING_ENTER_GETEVENTS, NULL);
             if (result < 0 && refused(ring, state, result) < 0) {
                 return -EBADR;
             }
             kula__uring_harvest(ring, state);
         }
-        if (kula__likely(!kula__uring_has_more(ring, state))) {
-            if (timeout_ns == 0 || ring->done.head) {
-                return 0;
-            }
-            return sleep_on(ring, state, timeout_ns);
+        if (!kula__uring_has_more(ring, state)) {
+            bool over = timeout_ns == 0 || ring->done.head;
+            return over ? 0 : sleep_on(ring, state, timeout_ns);
         }
         if (unsent(state) == 0 && kula__uring_room(state) == 0) {
             /* without NODROP: the rest has to wait for completions */
             return ring->done.head ? 0 : sleep_on(ring, state, timeout_ns);
         }
+    }
+    return 0;
+}
+
+int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
+{
+    struct kula__uring_state *state = kula__uring_state_of(ring);
+    if (kula__unlikely(!ring->pending.head || state->again.head || state->cancels.head)) {
+        return wait_on(ring, state, timeout_ns);
+    }
+    /* One batch that the queue holds and that completes at once. */
+    fill(ring, state);
+    reap_before_submitting(ring, state);
+    uint32_t to_submit = unsent(state);
+    if (kula__unlikely(to_submit == 0)) { /* none of them was for the kernel */
+        return wait_on(ring, state, timeout_ns);
+    }
+    int result = enter(state, to_submit, 0, wants_us(state) ? IORING_ENTER_GETEVENTS : 0, NULL);
+    harvest(ring, state);
+    if (kula__unlikely(result != (int)to_submit || kula__uring_has_more(ring, state) ||
+                       wants_us(state) || (timeout_ns != 0 && !ring->done.head))) {
+        return wait_on(ring, state, timeout_ns);
     }
     return 0;
 }
