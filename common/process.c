@@ -11,7 +11,9 @@
 
 #include <errno.h>
 
+#if !KULA__THREAD_POINTER
 _Thread_local char kula__thread_anchor;
+#endif
 
 static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kula_ring *rings;     /* open ones; linked by next_ring */
