@@ -53,7 +53,11 @@ struct kula__fd {
     struct kula__slot *ready_tail[2];
     uint32_t registration; /* epoll: which registration of this number; 0 = none */
     uint32_t backend_bits;
+    uint64_t padding; /* an index that is a shift */
 };
+#if UINTPTR_MAX == UINT64_MAX
+static_assert(sizeof(struct kula__fd) == 128, "an index into a page is a shift");
+#endif
 
 struct kula__fd_page {
     struct kula__fd fds[KULA__FD_PAGE];
