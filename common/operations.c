@@ -10,15 +10,10 @@
 
 /* ---- Transfers ---------------------------------------------------------------------------- */
 
-static uint32_t clamp_length(size_t length)
-{
-    return length > KULA_TRANSFER_MAX ? KULA_TRANSFER_MAX : (uint32_t)length;
-}
-
 /* The common case in few instructions: a position in a file that the ring knows. */
 static inline bool admit_positional(struct kula_ring *ring, struct kula__slot *slot)
 {
-    uint32_t fd = (uint32_t)slot->fd;
+    size_t fd = (uint32_t)slot->fd;
     if (kula__unlikely(slot->offset < 0 || fd / KULA__FD_PAGE >= ring->fd_page_count ||
                        ring->closing_down || ring->broken)) {
         return false;
@@ -34,6 +29,21 @@ static inline bool admit_positional(struct kula_ring *ring, struct kula__slot *s
     record->pins++;
     kula__pend(ring, slot);
     return true;
+}
+
+/* Everything else. */
+static __attribute__((__noinline__)) kula_op admit_transfer(struct kula_ring *ring,
+                                                            struct kula__slot *slot,
+                                                            size_t length,
+                                                            kula_op operation)
+{
+    if (length > slot->capacity || slot->offset < KULA_CUR) {
+        kula__refuse_unpinned(ring, slot, -EINVAL);
+        return operation;
+    }
+    slot->length = length > KULA_TRANSFER_MAX ? KULA_TRANSFER_MAX : (uint32_t)length;
+    kula__admit(ring, slot);
+    return operation;
 }
 
 static inline kula_op transfer(struct kula_ring *ring,
@@ -54,15 +64,14 @@ static inline kula_op transfer(struct kula_ring *ring,
     slot->attention = 0;
     slot->fd = fd;
     slot->offset = offset;
-    slot->length = clamp_length(length);
+    slot->length = (uint32_t)length;
     slot->opflags = opflags;
     slot->user = user;
-    if (kula__unlikely(length > slot->capacity || offset < KULA_CUR)) {
-        kula__refuse_unpinned(ring, slot, -EINVAL);
-    } else if (!admit_positional(ring, slot)) {
-        kula__admit(ring, slot);
+    if (kula__likely(length <= slot->capacity && length <= KULA_TRANSFER_MAX &&
+                     admit_positional(ring, slot))) {
+        return word + KULA__STEP;
     }
-    return word + KULA__STEP;
+    return admit_transfer(ring, slot, length, word + KULA__STEP);
 }
 
 kula_op kula_read_(struct kula_ring *ring,
@@ -249,17 +258,28 @@ static kula_op refuse(struct kula_ring *ring, struct kula__slot *slot, int32_t e
     return operation;
 }
 
-kula_op kula_nop(struct kula_ring *ring, void *user)
+static __attribute__((__noinline__)) kula_op nop_slowly(struct kula_ring *ring, void *user)
 {
     struct kula__slot *slot = prepare(ring, KULA__OP_NOP, "kula_nop", -1, user);
-    if (kula__unlikely(!slot)) {
-        return 0;
+    return slot ? admit_plain(ring, slot) : 0;
+}
+
+kula_op kula_nop(struct kula_ring *ring, void *user)
+{
+    struct kula__slot *slot;
+    if (kula__unlikely(!kula__is_owner(ring) || !(slot = ring->free_operations) ||
+                       ring->closing_down || ring->broken)) {
+        return nop_slowly(ring, user);
     }
-    if (kula__unlikely(ring->closing_down || ring->broken)) {
-        return admit_plain(ring, slot);
-    }
+    ring->free_operations = slot->next;
+    ring->in_flight++;
+    slot->operation = KULA__OP_NOP;
+    slot->kind = KULA__KIND_OPERATION; /* it is that already, and so this is one store */
+    slot->attention = 0;
+    slot->fd = -1;
+    slot->user = user;
     kula__pend(ring, slot);
-    return kula__slot_word(slot);
+    return kula__word_start(slot);
 }
 
 kula_op kula_socket(struct kula_ring *ring, int domain, int type, int protocol, void *user)

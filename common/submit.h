@@ -39,8 +39,8 @@ static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
                                                  uint64_t word,
                                                  bool vec)
 {
-    struct kula__slot *slot = kula__slot_find(word);
-    if (kula__unlikely(!kula__is_owner(ring) || !slot ||
+    struct kula__slot *slot;
+    if (kula__unlikely(!kula__is_owner(ring) || !(slot = kula__slot_find(word)) ||
                        kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
                        !kula__word_hand_over(slot, word))) {
         return NULL;
@@ -99,7 +99,9 @@ bool kula__is_fresh(const struct kula_ring *ring, const struct kula__slot *slot)
 void kula__chores(struct kula_ring *ring);
 static inline bool kula__has_chores(const struct kula_ring *ring)
 {
-    return ring->sift || ring->refused.head || ring->early.head || ring->closing.head;
+    /* one branch: every wait asks */
+    return ((uintptr_t)ring->refused.head | (uintptr_t)ring->early.head |
+            (uintptr_t)ring->closing.head | ring->sift) != 0;
 }
 
 /* ---- wait.c ---- */
