@@ -96,7 +96,8 @@ const char *kula_event_explain(const struct kula_event *event)
         snprintf(text, sizeof text, "a message with the value %d", event->result);
         return text;
     }
-    const struct kula__slot *slot = kula__slot_find(event->private_holder);
+    const struct kula__slot *slot =
+        kula__slot_find(event->private_holder ? event->private_holder : event->op);
     const char *name = "operation";
     if (slot && slot->operation > KULA__OP_NONE && slot->operation < KULA__OP_COUNT) {
         name = kula__operation_facts[slot->operation].name;

@@ -8,6 +8,7 @@
 #include "submit.h"
 
 #include <errno.h>
+#include <string.h>
 
 int kula__drive(struct kula_ring *ring, int64_t sleep_ns)
 {
@@ -51,7 +52,7 @@ static int64_t bounded_sleep(const struct kula_ring *ring, int64_t sleep_ns)
 #define EXTRA_ROUNDS 8
 
 /* Goes round until there is something, the time has passed, or somebody wakes us. */
-static int wait_on(struct kula_ring *ring, int64_t timeout_ns)
+static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring, int64_t timeout_ns)
 {
     int64_t end_ns = INT64_MAX;
     if (timeout_ns > 0) {
@@ -111,15 +112,19 @@ int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
     ring->inside = true;
     ring->epoch++;
     int result = 0;
-    /* With a time-out the first round goes without a clock: what completes at once is the common
-     * case. */
-    bool first_round = timeout_ns > 0 && ring->timers.count == 0 && ring->pending.head;
-    if (first_round) {
-        result = kula__drive(ring, 0);
+    /* What completes at once is the common case: its round needs neither a clock nor a sleep. */
+    if (kula__likely(!kula__has_chores(ring) && ring->timers.count == 0 &&
+                     ring->pending.head)) {
+        result = ring->backend->wait(ring, 0);
+        if (kula__unlikely(atomic_load_explicit(&ring->inbox, memory_order_relaxed) != NULL)) {
+            kula__inbox_drain(ring);
+        }
+        if (result == 0 && ring->done.head) {
+            result = (int)ring->done_count;
+        }
     }
-    if (result == 0) {
-        bool enough = first_round && ring->done.head;
-        result = enough ? (int)ring->done_count : wait_on(ring, timeout_ns);
+    if (kula__unlikely(result == 0)) {
+        result = wait_on(ring, timeout_ns);
     }
     ring->inside = false;
     if (kula__unlikely(ring->embedded && result >= 0)) {
@@ -154,111 +159,142 @@ int kula_submit(struct kula_ring *ring)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* The event that was pulled last is over: what it still holds goes back. */
-static inline void end_event(struct kula_ring *ring)
+void kula__event_end(struct kula_ring *ring)
 {
     struct kula__slot *slot = ring->event_slot;
     ring->event_slot = NULL;
-    uint64_t holder = ring->event.private_holder;
-    if (kula__slot_word(slot) != holder + KULA__STEP) {
+    if (!slot || kula__slot_word(slot) != ring->event.private_holder + KULA__STEP) {
         return; /* its buffer was taken, and may be anywhere by now */
     }
-    if (kula__likely(slot->kind == KULA__KIND_OPERATION &&
-                     !(slot->attention & (KULA__BLOCK | KULA__SPECIAL)))) {
-        kula__word_recycle(slot, holder);
-        slot->next = ring->free_operations;
-        ring->free_operations = slot;
-        return;
-    }
-    if (slot->kind <= KULA__KIND_LARGE && slot->kind != KULA__KIND_OPERATION) {
+    if (slot->kind == KULA__KIND_BUFFER || slot->kind == KULA__KIND_LARGE) {
         ring->untaken++;
     }
     kula__recycle(ring, slot);
 }
 
-static void fill_message(struct kula_ring *ring)
+/* Takes the first record off the done list and tells of it. */
+static inline struct kula_event *pull(struct kula_ring *ring,
+                                      struct kula__slot *slot,
+                                      uint64_t operation)
 {
-    ring->event.op = 0;
-    ring->done_messages--;
-}
-
-void kula__event_end(struct kula_ring *ring)
-{
-    if (ring->event_slot) {
-        end_event(ring);
+    struct kula_event *event = &ring->event;
+    ring->done.head = slot->next;
+    if (!ring->done.head) {
+        ring->done.tail = &ring->done.head;
     }
+    ring->done_count--;
+    event->op = operation;
+    memcpy(&event->result, &slot->result, sizeof event->result + sizeof event->flags);
+    event->user = slot->user;
+    event->error = 0;
+    event->private_index = 0;
+    return event;
 }
 
-struct kula_event *kula_next(struct kula_ring *ring)
+/* Until it is over, an event keeps its record, which kula_take and others look at. */
+static inline void hold(struct kula_ring *ring, struct kula__slot *slot, uint64_t operation)
 {
-    if (kula__unlikely(!kula__is_owner(ring))) {
+    ring->event.private_holder = operation;
+    ring->event_slot = slot;
+    slot->next = slot; /* pulled: kula_take may have it */
+}
+
+/* Whatever kula_next does not do itself. */
+static __attribute__((__noinline__)) struct kula_event *next_slowly(struct kula_ring *ring)
+{
+    if (!kula__is_owner(ring)) {
         kula__not_owner(ring, "kula_next");
         return NULL;
     }
-    if (ring->event_slot) {
-        end_event(ring);
-    }
-    struct kula__slot *slot = kula__list_pop(&ring->done);
-    if (kula__unlikely(!slot)) {
+    kula__event_end(ring);
+    struct kula__slot *slot = ring->done.head;
+    if (!slot) {
         if (ring->embedded) {
             rest(ring);
         }
         return NULL;
     }
-    uint64_t holder = kula__slot_word(slot) - KULA__STEP;
-    struct kula_event *event = &ring->event;
-    ring->done_count--;
-    ring->event_slot = slot;
-    slot->next = slot; /* pulled: kula_take may have it */
-    event->op = holder;
-    event->result = slot->result;
-    event->flags = slot->event_flags;
-    event->user = slot->user;
-    event->error = 0;
-    event->private_index = kula__word_index(holder);
-    event->private_holder = holder;
-    if (kula__unlikely(slot->event_flags)) {
-        if (slot->event_flags & KULA_EVENT_MESSAGE) {
-            fill_message(ring);
-        } else if (slot->event_flags & KULA_EVENT_ERROR) {
-            event->error = kula__cold_of(slot)->error;
-        }
+    uint64_t operation = kula__slot_word(slot) - KULA__STEP;
+    struct kula_event *event = pull(ring, slot, operation);
+    hold(ring, slot, operation);
+    if (slot->event_flags & KULA_EVENT_MESSAGE) {
+        event->op = 0;
+        ring->done_messages--;
+    } else if (slot->event_flags & KULA_EVENT_ERROR) {
+        event->error = kula__cold_of(slot)->error;
     }
     return event;
 }
 
-kula_buf kula_take(struct kula_event *event)
+struct kula_event *kula_next(struct kula_ring *ring)
 {
-    if (!event) {
-        return NULL;
+    struct kula__slot *slot;
+    if (kula__unlikely(!kula__is_owner(ring))) {
+        return next_slowly(ring);
     }
-    uint64_t holder = event->private_holder;
+    if (ring->event_slot) {
+        uint64_t held = ring->event.private_holder + KULA__STEP;
+        if (kula__slot_word(ring->event_slot) == held) {
+            return next_slowly(ring);
+        }
+        ring->event_slot = NULL; /* its buffer was taken, and may be anywhere by now */
+    }
+    slot = ring->done.head;
+    if (!slot || slot->event_flags || (slot->attention & (KULA__BLOCK | KULA__SPECIAL))) {
+        return next_slowly(ring);
+    }
+    uint64_t operation = kula__slot_word(slot) - KULA__STEP;
+    struct kula_event *event = pull(ring, slot, operation);
+    if (slot->kind != KULA__KIND_OPERATION) {
+        hold(ring, slot, operation);
+        return event;
+    }
+    /* the event says all that there is: its record is free already */
+    event->private_holder = 0;
+    kula__word_recycle(slot, operation);
+    slot->next = ring->free_operations;
+    ring->free_operations = slot;
+    return event;
+}
+
+/* Whatever kula_take does not do itself. */
+static __attribute__((__noinline__)) kula_buf take_slowly(uint64_t holder)
+{
     struct kula__slot *slot = kula__slot_find(holder);
     uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
-    if (kula__unlikely(word != holder + KULA__STEP || word == KULA__STEP ||
-                       slot->next != slot)) {
+    if (word != holder + KULA__STEP || slot->next != slot) {
         if (word != holder + 3 * KULA__STEP || !slot) { /* else it was taken a moment ago */
             kula__misuse("kula_take", holder, "the event is over, copied or forged");
         }
         return NULL;
     }
-    switch (slot->kind) {
-    case KULA__KIND_BUFFER:
-    case KULA__KIND_LARGE:
-        kula__slot_claim(slot, 0);
-        return kula__word_handle(kula__word_take(slot, holder));
-    case KULA__KIND_VEC: {
-        struct kula__slot *member = kula__vec_take_member(slot);
-        if (!member) {
-            return NULL;
-        }
-        uint64_t member_word = kula__slot_word(member);
-        kula__word_finish(member, member_word);
-        return kula__word_handle(kula__word_take(member, member_word));
-    }
-    default:
+    struct kula__slot *member =
+        slot->kind == KULA__KIND_VEC ? kula__vec_take_member(slot) : NULL;
+    if (!member) {
         return NULL;
     }
+    uint64_t member_word = kula__slot_word(member);
+    kula__word_finish(member, member_word);
+    return kula__word_handle(kula__word_take(member, member_word));
+}
+
+kula_buf kula_take(struct kula_event *event)
+{
+    uint64_t holder;
+    if (!event || (holder = event->private_holder) == 0) {
+        return NULL;
+    }
+    struct kula__slot *slot = kula__slot_find(holder);
+    /* acquire: the event may be a copy that another thread has brought here */
+    if (kula__unlikely(!slot ||
+                       atomic_load_explicit(&slot->word, memory_order_acquire) !=
+                           holder + KULA__STEP ||
+                       slot->next != slot ||
+                       (slot->kind != KULA__KIND_BUFFER && slot->kind != KULA__KIND_LARGE))) {
+        return take_slowly(holder);
+    }
+    kula__slot_claim(slot, 0);
+    return kula__word_handle(kula__word_take(slot, holder));
 }
 
 /* The record of an event that is current; NULL for one that is over, copied late or forged. */
