@@ -111,6 +111,17 @@ def compare_differences(findings, root):
     return len(named)
 
 
+def compare_errors(findings, root):
+    """docs/errors.md: every operation of the list has its place there."""
+    header = (root / "common/operation.h").read_text("utf-8")
+    operations = re.findall(r"^    X\([A-Z]+, (\w+), ", header, re.M)
+    words = set(re.findall(r"\w+", (root / "docs/errors.md").read_text("utf-8")))
+    for operation in operations:
+        if operation not in words:
+            findings.add(f"errors.md has no results of {operation}")
+    return len(operations)
+
+
 if sys.argv[1] == "--extract":
     extract(sys.argv[2], sys.argv[3:])
 elif sys.argv[1] == "--tables":
@@ -118,6 +129,7 @@ elif sys.argv[1] == "--tables":
     main_root = pathlib.Path(sys.argv[2])
     counted = compare_misuse(main_findings, main_root)
     counted += compare_differences(main_findings, main_root)
+    counted += compare_errors(main_findings, main_root)
     main_findings.finish(counted)
 else:
     run(*sys.argv[1:])
