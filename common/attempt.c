@@ -16,13 +16,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#if defined __linux__ && !defined KULA_NO_LINUX
-#    include <sys/ioctl.h>
-#endif
 
 #if !defined PIPE_BUF
 #    define PIPE_BUF _POSIX_PIPE_BUF
@@ -183,11 +180,10 @@ static int open_again(int fd, int access_mode)
 {
 #if defined __linux__ && !defined KULA_NO_LINUX
     char path[64];
-    unsigned number;
     struct stat wanted;
     struct stat found;
     if (kula__fault("open", EMFILE) ||
-        ioctl(fd, TIOCGPTN, &number) == 0 || /* a new pty's master */
+        ptsname_r(fd, path, sizeof path) == 0 || /* a master: opening that makes a new pty */
         ttyname_r(fd, path, sizeof path) != 0 || fstat(fd, &wanted) < 0) {
         return -1;
     }

@@ -255,13 +255,14 @@ static ssize_t send_off(int fd,
 
 #endif
 
-/* memset, because musl has padding among the members, which are of other types there as well. */
+/* musl has padding among the members, hence memset, and an int for a length, hence the cast: a vector
+ * has at most 1024 parts. */
 static struct msghdr message_of(const struct kula__span *span)
 {
     struct msghdr message;
     memset(&message, 0, sizeof(message));
     message.msg_iov = span->parts;
-    message.msg_iovlen = span->count;
+    message.msg_iovlen = (uint16_t)span->count;
     return message;
 }
 
