@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,6 +44,18 @@ size_t kula__page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
+static atomic_uint left;
+
+void kula__addresses_leave(void)
+{
+    atomic_fetch_add_explicit(&left, 1, memory_order_release);
+}
+
+void kula__addresses_arrive(void)
+{
+    (void)atomic_load_explicit(&left, memory_order_acquire);
+}
+
 #if defined MAP_ANONYMOUS
 
 static void *pages_map(size_t bytes)
@@ -57,6 +70,7 @@ static void *pages_map(size_t bytes)
 void kula__pages_free(void *pages, size_t bytes)
 {
     if (pages) {
+        kula__addresses_leave();
         (void)munmap(pages, bytes);
     }
 }

@@ -33,6 +33,12 @@ void *kula__pages_new_wiped(size_t bytes);
 
 size_t kula__page_bytes(void);
 
+/* What one thread did with memory comes before what another does with the next memory at the same
+ * address. The kernel's map of the process sees to that; these two say it in the language, one before
+ * unmapping, the other after mapping by a call that race detectors do not know. */
+void kula__addresses_leave(void);
+void kula__addresses_arrive(void);
+
 /* ---- Time ---- */
 
 int64_t kula__now_ns(void); /* monotonic */

@@ -4,6 +4,7 @@
 #include "state.h"
 
 #include "common/perform.h"
+#include "common/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -267,6 +268,13 @@ static uint64_t features_of(const struct io_uring_params *params)
     return features;
 }
 
+/* liburing maps and unmaps without the C library, where nobody who watches the threads sees it. */
+static void take_down(struct kula__uring_state *state)
+{
+    kula__addresses_leave();
+    io_uring_queue_exit(&state->ring);
+}
+
 /* ---- What it can do ------------------------------------------------------------------------ */
 
 #define PROBED_MAX 256
@@ -427,6 +435,7 @@ static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
     if (error < 0) {
         return refuse(verdict, "io_uring_setup", error);
     }
+    kula__addresses_arrive();
     uint64_t features = features_of(&params) | kula__perform_features();
     if (ring->wake.read_fd == ring->wake.write_fd) {
         features |= KULA__FEATURE(EVENTFD);
@@ -434,7 +443,7 @@ static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
     ring->features = features & ~ring->settings.features_off;
     uint64_t missing = REQUIRED & ~ring->features;
     if (missing && !(ring->settings.flags & KULA__SETTING_STRICT)) {
-        io_uring_queue_exit(&state->ring);
+        take_down(state);
         return refuse_features(verdict, missing);
     }
     adopt_queues(state);
@@ -443,7 +452,7 @@ static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
     state->in_kernel = ring->features & KULA__FEATURE(NODROP) ? UINT32_MAX : state->cq_entries;
     error = prove(ring, state, verdict);
     if (error < 0) {
-        io_uring_queue_exit(&state->ring);
+        take_down(state);
         return error;
     }
     report_setup(ring->report, &params);
@@ -483,7 +492,7 @@ static void uring_close(struct kula_ring *ring)
         }
         kula__uring_harvest(ring, state);
     }
-    io_uring_queue_exit(&state->ring);
+    take_down(state);
 }
 
 static void uring_forget(struct kula_ring *ring, struct kula__fd *record, int fd)
