@@ -114,17 +114,23 @@ static void one_operation_may_have_many_successors(void **state)
     struct outcome head = { 0 };
     static struct outcome done[COUNT];
     memset(done, 0, sizeof done);
-    kula_op first = kula_timer(ring, 10 * KULA_MILLISECOND, &head);
+    int fds[2];
+    make_pipe(fds);
+    kula_buf buffer = buffer_empty(ring, 1);
+    kula_op first = kula_read(ring, fds[0], &buffer, 1, KULA_CUR, &head);
     for (int i = 0; i < COUNT; i++) {
         kula_op op = kula_nop(ring, &done[i]);
         assert_int_equal(kula_after(ring, op, first), 0);
     }
-    assert_int_equal(pump(ring, 0), 0);
+    assert_pending(ring, &head);
+    put(fds[1], "x");
     await_all(ring);
+    outcome_release(&head);
     for (int i = 0; i < COUNT; i++) {
         assert_result(done[i].result, 0);
         assert_true(head.place < done[i].place);
     }
+    retire(ring, fds, 2);
 }
 
 static void a_chain_may_hang_on_an_operation_that_runs_already(void **state)
