@@ -164,13 +164,13 @@ static void start_pooled(struct kula_ring *ring,
 
 static void start(struct kula_ring *ring, struct kula__slot *slot)
 {
-    slot->attention &=
-        (uint16_t)~KULA__POOLED; /* an earlier piece may have been with a worker */
+    uint8_t route = ring->routes[slot->operation];
+    if (kula__likely(route == KULA_ROUTE_READY)) {
+        start_ready(ring, slot, kula__epoll_record(ring, slot->fd));
+        return;
+    }
     struct kula__fd *record = slot->fd >= 0 ? kula__epoll_record(ring, slot->fd) : NULL;
-    switch (ring->routes[slot->operation]) {
-    case KULA_ROUTE_READY:
-        start_ready(ring, slot, record);
-        break;
+    switch (route) {
     case KULA_ROUTE_POOL:
         start_pooled(ring, slot, record);
         break;
