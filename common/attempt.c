@@ -344,16 +344,27 @@ static int32_t transfer_message(struct kula__slot *slot, int flags)
 
 #endif
 
-/* Without poll(2) before it, which would wait for ever for a connection to what is no listener. And
- * after it, too, accept could wait: another process may have taken the connection. So the listener is
- * non-blocking for that one call. */
+static bool is_listener(int fd)
+{
+    int listening = 0;
+    socklen_t length = sizeof listening;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening;
+}
+
+/* The connection that poll(2) has seen may be gone when accept(2) looks: another thread or process
+ * has taken it. Then accept would wait, so the listener is non-blocking for that one call. */
 static int32_t attempt_accept(struct kula__slot *slot)
 {
+    int32_t result = look(slot);
+    /* what is no listener would be waited for in vain, and refuses at once */
+    if (result < 0 && (result != -EAGAIN || is_listener(slot->fd))) {
+        return result;
+    }
     int before = kula__nonblocking_begin(slot->fd);
     if (before < 0) {
         return before;
     }
-    int32_t result = kula__call_accept(slot);
+    result = kula__call_accept(slot);
     kula__nonblocking_end(slot->fd, before);
     return result;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -389,14 +390,34 @@ int32_t kula__call_poll(int fd, short events, int64_t timeout_ns)
     return ready < 0 ? ready : polled.revents;
 }
 
+static pthread_mutex_t flags_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t flags_once = PTHREAD_ONCE_INIT;
+
+static void flags_lock(void)
+{
+    (void)pthread_mutex_lock(&flags_mutex);
+}
+
+static void flags_unlock(void)
+{
+    (void)pthread_mutex_unlock(&flags_mutex);
+}
+
+/* A child may open a ring of its own, and must not find the mutex with a thread that it has not. */
+static void flags_prepare(void)
+{
+    (void)pthread_atfork(flags_lock, flags_unlock, flags_unlock);
+}
+
 int kula__nonblocking_begin(int fd)
 {
+    (void)pthread_once(&flags_once, flags_prepare);
+    flags_lock();
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0) {
-        return -errno;
-    }
-    if (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
-        return -errno;
+    if (flags < 0 || (!(flags & O_NONBLOCK) && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)) {
+        int error = -errno;
+        flags_unlock();
+        return error;
     }
     return flags;
 }
@@ -406,6 +427,7 @@ void kula__nonblocking_end(int fd, int flags)
     if (!(flags & O_NONBLOCK)) {
         (void)fcntl(fd, F_SETFL, flags);
     }
+    flags_unlock();
 }
 
 /* ---- Signals ---- */

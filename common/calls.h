@@ -62,7 +62,9 @@ int32_t kula__call_connected(int fd);
 /* poll(2) for one descriptor: the events that are there, 0 after the time-out, or -errno. */
 int32_t kula__call_poll(int fd, short events, int64_t timeout_ns);
 
-/* Makes the descriptor non-blocking. Gives the flags for kula__nonblocking_end, or -errno. */
+/* Between these two the descriptor is non-blocking, for one call that does not wait. One thread of the
+ * process at a time: the first of two that end would make it blocking again before the call of the
+ * second. begin gives the flags for end, or -errno, and then there is no end. */
 int kula__nonblocking_begin(int fd);
 void kula__nonblocking_end(int fd, int flags);
 
