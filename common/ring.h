@@ -180,11 +180,13 @@ int kula__not_owner(const struct kula_ring *ring, const char *operation);
  * the ring flushes until that is empty. Thread: owner. */
 void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
 
-/* The same for the case that needs none of that, inlined into the backend's harvest. The caller
- * counts: ring->in_flight -= n and ring->done_count += n once for a batch. Returns false, and has
- * done nothing, when kula__finish is needed. */
-static inline bool kula__finish_short(struct kula_ring *ring,
+/* The same for the case that needs none of that, to be inlined into a backend's harvest; `word` is the
+ * record's. Putting it on the done list, and counting, is the caller's: ring->in_flight -= n and
+ * ring->done_count += n, once for a batch. Returns false, and has done nothing, when kula__finish is
+ * needed. */
+static inline bool kula__finish_plain(struct kula_ring *ring,
                                       struct kula__slot *slot,
+                                      uint64_t word,
                                       int32_t result)
 {
     if (kula__unlikely((slot->attention & KULA__ATTENTION_AT_END) || result < 0)) {
@@ -201,7 +203,18 @@ static inline bool kula__finish_short(struct kula_ring *ring,
     }
     slot->result = result;
     slot->event_flags = 0;
-    kula__word_finish(slot, kula__slot_word(slot));
+    kula__word_finish(slot, word);
+    return true;
+}
+
+/* The same, and puts it on the done list: only the counting is left. */
+static inline bool kula__finish_short(struct kula_ring *ring,
+                                      struct kula__slot *slot,
+                                      int32_t result)
+{
+    if (!kula__finish_plain(ring, slot, kula__slot_word(slot), result)) {
+        return false;
+    }
     kula__list_append(&ring->done, slot);
     return true;
 }

@@ -84,50 +84,54 @@ static inline enum kula__fd_kind kind_of(const struct kula_ring *ring, int fd)
         .kind;
 }
 
+static inline bool is_socket(const struct kula_ring *ring, int fd)
+{
+    enum kula__fd_kind kind = kind_of(ring, fd);
+    return kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM;
+}
+
 static inline void transfer_entry(struct io_uring_sqe *sqe,
                                   uint8_t opcode,
                                   const struct kula__slot *slot,
                                   uint64_t offset,
                                   uint32_t flags)
 {
-    *sqe = (struct io_uring_sqe){ .opcode = opcode,
-                                  .fd = slot->fd,
-                                  .off = offset,
-                                  .addr = (uint64_t)(uintptr_t)slot->data,
-                                  .len = slot->length,
-                                  .rw_flags = (__kernel_rwf_t)flags,
-                                  .user_data = kula__slot_word(slot) };
+    /* member by member: a compiler that is given a whole struct clears it first */
+    sqe->opcode = opcode;
+    sqe->flags = 0;
+    sqe->ioprio = 0;
+    sqe->fd = slot->fd;
+    sqe->off = offset;
+    sqe->addr = (uint64_t)(uintptr_t)slot->data;
+    sqe->len = slot->length;
+    sqe->rw_flags = (__kernel_rwf_t)flags;
+    sqe->user_data = kula__slot_word(slot);
+    sqe->buf_index = 0;
+    sqe->personality = 0;
+    sqe->file_index = 0;
+    sqe->addr3 = 0;
+    sqe->__pad2[0] = 0;
 }
 
-/* The entry of an operation that is wanted often and simple to prepare; false: it is not. */
-static inline bool direct_entry(const struct kula_ring *ring,
-                                const struct kula__slot *slot,
-                                uint32_t direct,
-                                struct io_uring_sqe *sqe)
+/* The entry of a transfer that is simple to prepare; false: it is not. Only files have positions:
+ * without one, a read may be of a socket, which has its own opcode, and a write may raise a signal. */
+static inline bool direct_transfer(const struct kula_ring *ring,
+                                   const struct kula__slot *slot,
+                                   struct io_uring_sqe *sqe)
 {
-    uint32_t operation = slot->operation;
-    if (kula__unlikely(!(direct >> operation & 1) || (slot->attention & KULA__NOWAIT))) {
-        return false;
-    }
-    if (operation == KULA__OP_NOP) {
-        *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP,
-                                      .fd = -1,
-                                      .user_data = kula__slot_word(slot) };
-        return true;
-    }
-    enum kula__fd_kind kind = kind_of(ring, slot->fd);
-    switch (operation) {
+    uint64_t offset = (uint64_t)slot->offset;
+    switch (slot->operation) {
     case KULA__OP_READ:
-        if (kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM) {
+        if (slot->offset < 0 && is_socket(ring, slot->fd)) {
             return false;
         }
-        transfer_entry(sqe, IORING_OP_READ, slot, (uint64_t)slot->offset, 0);
+        transfer_entry(sqe, IORING_OP_READ, slot, offset, 0);
         return true;
     case KULA__OP_WRITE:
-        if (kind != KULA__FD_FILE) { /* pipes and sockets raise signals */
+        if (slot->offset < 0 && kind_of(ring, slot->fd) != KULA__FD_FILE) {
             return false;
         }
-        transfer_entry(sqe, IORING_OP_WRITE, slot, (uint64_t)slot->offset, 0);
+        transfer_entry(sqe, IORING_OP_WRITE, slot, offset, 0);
         return true;
     case KULA__OP_RECV:
         transfer_entry(sqe, IORING_OP_RECV, slot, 0, slot->opflags);
@@ -138,6 +142,25 @@ static inline bool direct_entry(const struct kula_ring *ring,
     default:
         return false;
     }
+}
+
+/* The entry of an operation that is wanted often and simple to prepare; false: it is not. */
+static inline bool direct_entry(const struct kula_ring *ring,
+                                const struct kula__slot *slot,
+                                uint32_t direct,
+                                struct io_uring_sqe *sqe)
+{
+    uint32_t operation = slot->operation;
+    if (kula__unlikely(!(direct >> operation & 1))) {
+        return false;
+    }
+    if (operation == KULA__OP_NOP) {
+        *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP,
+                                      .fd = -1,
+                                      .user_data = kula__slot_word(slot) };
+        return true;
+    }
+    return !(slot->attention & KULA__NOWAIT) && direct_transfer(ring, slot, sqe);
 }
 
 /* Writes entries for what is pending, as far as there is room. */
@@ -301,30 +324,47 @@ int kula__uring_submit(struct kula_ring *ring)
 
 /* ---- Harvesting ---------------------------------------------------------------------------- */
 
-static inline void harvest(struct kula_ring *ring, struct kula__uring_state *state)
+/* Ends operations up to the first completion that does not simply end one. It calls nothing, so that
+ * all it needs stays in registers. Returns whether there is such a completion. */
+static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_state *state)
 {
     const struct io_uring_cqe *cqes = state->cqes;
     uint32_t mask = state->cq_mask;
     uint32_t head = state->head;
     /* acquire: the completions before the tail that covers them */
     uint32_t tail = io_uring_smp_load_acquire(state->cq_tail);
-    uint32_t finished = 0;
+    struct kula__slot **done_tail = ring->done.tail;
     for (; head != tail; head++) {
         const struct io_uring_cqe *cqe = &cqes[head & mask];
         uint64_t word = cqe->user_data;
         struct kula__slot *slot = kula__slot_find(word);
-        if (kula__likely(slot && kula__slot_word(slot) == word &&
-                         kula__finish_short(ring, slot, cqe->res))) {
-            finished++;
-        } else {
-            kula__uring_complete(ring, state, word, cqe->res);
+        if (kula__unlikely(!slot || kula__slot_word(slot) != word ||
+                           !kula__finish_plain(ring, slot, word, cqe->res))) {
+            break;
         }
+        *done_tail = slot;
+        done_tail = &slot->next;
     }
+    *done_tail = NULL;
+    ring->done.tail = done_tail;
+    uint32_t finished = head - state->head;
+    ring->in_flight -= finished;
+    ring->done_count += finished;
     state->head = head;
     /* release: the kernel may write over these from here on */
     io_uring_smp_store_release(state->cq_head, head);
-    ring->in_flight -= finished;
-    ring->done_count += finished;
+    return head != tail;
+}
+
+static inline void harvest(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    while (kula__unlikely(harvest_plain(ring, state))) {
+        const struct io_uring_cqe *cqe = &state->cqes[state->head & state->cq_mask];
+        uint64_t user_data = cqe->user_data;
+        int32_t result = cqe->res;
+        io_uring_smp_store_release(state->cq_head, ++state->head);
+        kula__uring_complete(ring, state, user_data, result);
+    }
 }
 
 void kula__uring_harvest(struct kula_ring *ring, struct kula__uring_state *state)
