@@ -43,13 +43,12 @@ static int32_t seccomp_mode(void)
     return line ? (int32_t)strtol(line + sizeof "\nSeccomp:" - 1, NULL, 10) : -1;
 }
 
-static uint64_t soft_limit(int resource)
+static uint64_t soft_limit(int status, const struct rlimit *limit)
 {
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY) {
+    if (status < 0 || limit->rlim_cur == RLIM_INFINITY) {
         return KULA_UNLIMITED;
     }
-    return (uint64_t)limit.rlim_cur;
+    return (uint64_t)limit->rlim_cur;
 }
 
 static uint32_t usable_cpus(void)
@@ -66,6 +65,7 @@ static uint32_t usable_cpus(void)
 
 static void fill_system(struct kula_report *report)
 {
+    struct rlimit limit;
     struct utsname names;
     if (uname(&names) == 0) {
         snprintf(report->kernel, sizeof report->kernel, "%.64s", names.release);
@@ -73,14 +73,14 @@ static void fill_system(struct kula_report *report)
     }
     report->cpu_count = usable_cpus();
     report->page_bytes = (uint32_t)kula__page_bytes();
-    report->files_max = soft_limit(RLIMIT_NOFILE);
+    report->files_max = soft_limit(getrlimit(RLIMIT_NOFILE, &limit), &limit);
     report->memlock_bytes = KULA_UNLIMITED;
     report->processes_max = KULA_UNLIMITED;
 #ifdef RLIMIT_MEMLOCK
-    report->memlock_bytes = soft_limit(RLIMIT_MEMLOCK);
+    report->memlock_bytes = soft_limit(getrlimit(RLIMIT_MEMLOCK, &limit), &limit);
 #endif
 #ifdef RLIMIT_NPROC
-    report->processes_max = soft_limit(RLIMIT_NPROC);
+    report->processes_max = soft_limit(getrlimit(RLIMIT_NPROC, &limit), &limit);
 #endif
     report->uring_disabled = read_number("/proc/sys/kernel/io_uring_disabled");
     report->uring_group = read_number("/proc/sys/kernel/io_uring_group");
