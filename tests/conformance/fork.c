@@ -121,6 +121,9 @@ static int look_at_the_payload(struct family *family)
 
 static void a_child_does_not_get_the_payload(void **state)
 {
+#ifdef KULA_NO_LINUX
+    SKIP_BECAUSE("keeping pages from children is Linux's (MADV_DONTFORK)");
+#endif
     struct kula_ring *ring = harness_ring(state);
     kula_buf secret = buffer_pattern(ring, 8192, 1);
     struct family family = { .ring = ring };
