@@ -25,6 +25,7 @@ def main():
         cases = ElementTree.parse(path).getroot().findall("testcase")
     except ElementTree.ParseError:
         cases = []
+    skipped = {}
     for case in cases:
         outcome = case.get("status")
         if case.find("skipped") is not None and outcome != "fail":
@@ -34,11 +35,14 @@ def main():
                 outcome = "fail"
         counts[outcome if outcome in counts else "fail"] += 1
         if outcome == "notrun":
-            print(f"  skipped: {case.get('name')}: {reason(case)}", file=sys.stderr)
+            skipped.setdefault(reason(case), []).append(case.get("name"))
         elif outcome != "run":
             print(f"  failed: {case.get('name')}", file=sys.stderr)
             for line in (case.findtext("system-out") or "").splitlines()[-OUTPUT_LINES:]:
                 print(f"    | {line}", file=sys.stderr)
+    for why, names in skipped.items():
+        others = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        print(f"  skipped: {names[0]}{others}: {why}", file=sys.stderr)
     if int(status) != 0 and counts["fail"] == 0:
         counts["fail"] += 1
         print(f"  failed: ctest itself, with status {status}", file=sys.stderr)
