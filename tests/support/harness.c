@@ -26,6 +26,16 @@
 #ifndef SANITIZED
 #    define SANITIZED false
 #endif
+#if defined __SANITIZE_THREAD__
+#    define DELAYS_SIGNALS true
+#elif defined __has_feature
+#    if __has_feature(thread_sanitizer)
+#        define DELAYS_SIGNALS true
+#    endif
+#endif
+#ifndef DELAYS_SIGNALS
+#    define DELAYS_SIGNALS false
+#endif
 
 /* The log sink and the misuse hook run on whatever thread has something to say. */
 static struct {
@@ -100,6 +110,11 @@ bool harness_backend_is(const char *name)
 bool harness_sanitized(void)
 {
     return SANITIZED;
+}
+
+bool harness_delays_signals(void)
+{
+    return DELAYS_SIGNALS;
 }
 
 int64_t harness_now_ns(void)
