@@ -193,7 +193,10 @@ def progress(findings):
         source = pathlib.Path(folder, "source")
         source.write_bytes(os.urandom(8 * MIB))
         for arguments, wanted in [([], True), (["-q"], False)]:
-            master, terminal = pty.openpty()
+            try:
+                master, terminal = pty.openpty()
+            except OSError as error:
+                checks.skip(f"no terminal can be had here: {error}")
             with subprocess.Popen(
                 [PROGRAM, *arguments, source, pathlib.Path(folder, "copy")],
                 env=programs.environment(BACKEND),
