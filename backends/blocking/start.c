@@ -2,6 +2,7 @@
 #include "state.h"
 
 #include "common/block.h"
+#include "common/calls.h"
 #include "common/perform.h"
 #include "common/workers.h"
 
@@ -136,13 +137,30 @@ static void start(struct kula_ring *ring, struct kula__slot *slot)
     }
 }
 
+static bool is_writing(const struct kula__slot *slot)
+{
+    return kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_OUT;
+}
+
 int kula__blocking_submit(struct kula_ring *ring)
 {
     uint32_t budget = ring->pending_count + FOLLOW_MAX;
     struct kula__slot *slot;
+    struct kula__quiet quiet;
+    bool is_quiet = false;
     while (budget-- > 0 && (slot = kula__list_pop(&ring->pending))) {
         ring->pending_count--;
+        if (is_quiet && slot->operation == KULA__OP_OFFLOAD) {
+            kula__quiet_end(&quiet, false); /* the program's functions run with its own mask */
+            is_quiet = false;
+        } else if (!is_quiet && is_writing(slot)) {
+            kula__quiet_begin(&quiet);
+            is_quiet = true;
+        }
         start(ring, slot);
+    }
+    if (is_quiet) {
+        kula__quiet_end(&quiet, false);
     }
     return 0;
 }
