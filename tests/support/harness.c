@@ -344,9 +344,11 @@ static bool backend_is_expected(void)
     return false;
 }
 
+/* -ENOMEM: rings count against RLIMIT_MEMLOCK again (Linux 6.18, not 6.1), which may be 0. */
 static bool means_unavailable(int error)
 {
-    return error == -ENOSYS || error == -EPERM || error == -EACCES || error == -EOPNOTSUPP;
+    return error == -ENOSYS || error == -EPERM || error == -EACCES || error == -EOPNOTSUPP ||
+           error == -ENOMEM;
 }
 
 /* 0: the backend is there; otherwise the status to exit with. */
