@@ -5,7 +5,7 @@ it: /* NAME.c ... */.
 
 usage: documents.py --extract FOLDER FILE...        writes them out, and prints their names
        documents.py NAME PROGRAM KULA_INFO BACKEND  runs one
-       documents.py --tables ROOT                   compares the tables with the tests they stand for
+       documents.py --tables ROOT                   compares tables and links with what is there
 """
 
 import pathlib
@@ -124,6 +124,19 @@ def compare_errors(findings, root):
     return len(operations)
 
 
+def compare_links(findings, root):
+    """Every file that a document points to is there."""
+    checked = 0
+    for pattern in ("*.md", "docs/*.md", "*/README.md"):
+        for document in root.glob(pattern):
+            for link in re.findall(r"\]\(([^)#\s]+)", document.read_text("utf-8")):
+                if "://" not in link:
+                    checked += 1
+                    if not (document.parent / link).exists():
+                        findings.add(f"{document.relative_to(root)} points to {link}")
+    return checked
+
+
 if sys.argv[1] == "--extract":
     extract(sys.argv[2], sys.argv[3:])
 elif sys.argv[1] == "--tables":
@@ -132,6 +145,7 @@ elif sys.argv[1] == "--tables":
     counted = compare_misuse(main_findings, main_root)
     counted += compare_differences(main_findings, main_root)
     counted += compare_errors(main_findings, main_root)
+    counted += compare_links(main_findings, main_root)
     main_findings.finish(counted)
 else:
     run(*sys.argv[1:])
