@@ -65,14 +65,17 @@ if(NOT KULA_SANITIZE) # the sanitizers' functions come from the program
 endif()
 
 if(KULA_LTO)
+    # The archive has to link without -flto, too, and with any linker: gcc's fat objects do that,
+    # clang has none before 17.
+    if(NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        message(FATAL_ERROR "KULA_LTO needs gcc, for an archive that every linker can read")
+    endif()
     include(CheckIPOSupported)
     check_ipo_supported(LANGUAGES C)
     set_target_properties(
         kula_objects kula_shared PROPERTIES INTERPROCEDURAL_OPTIMIZATION ON
     )
-    if(CMAKE_C_COMPILER_ID STREQUAL "GNU") # so that the archive links without -flto, too
-        target_compile_options(kula_objects PRIVATE -ffat-lto-objects)
-    endif()
+    target_compile_options(kula_objects PRIVATE -ffat-lto-objects)
 endif()
 
 # Adds source files to the library.
