@@ -127,7 +127,8 @@ int kula_cancel_fd(struct kula_ring *ring, int fd)
         return -EBADF;
     }
     const struct kula__fd *record = kula__fd_peek(ring, fd);
-    return record && record->pins ? (int)cancel_matches(ring, fd) : 0;
+    bool named = record && (record->pins > 0 || record->kind == KULA__FD_FILE);
+    return named ? (int)cancel_matches(ring, fd) : 0;
 }
 
 int kula_cancel_all(struct kula_ring *ring)
@@ -245,6 +246,32 @@ static bool list_remove(struct kula__list *list, const struct kula__slot *slot)
     return false;
 }
 
+bool kula__has_landed(const struct kula_ring *ring, kula_op op)
+{
+    for (const struct kula__landed *at = ring->landed_next; at != ring->landed_end; at++) {
+        if (at->op == op) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the event of an operation out of those that have landed; false when it is not there. */
+static bool forget_landed(struct kula_ring *ring, kula_op op)
+{
+    if (!kula__has_landed(ring, op)) {
+        return false;
+    }
+    struct kula__landed *kept = ring->landed_next;
+    for (const struct kula__landed *at = kept; at != ring->landed_end; at++) {
+        if (at->op != op) {
+            *kept++ = *at;
+        }
+    }
+    ring->landed_end = kept;
+    return true;
+}
+
 int kula_detach(struct kula_ring *ring, kula_op op)
 {
     if (!kula__is_owner(ring)) {
@@ -258,7 +285,7 @@ int kula_detach(struct kula_ring *ring, kula_op op)
     }
     slot = kula__operation_done(ring, op);
     if (!slot) {
-        return -ENOENT;
+        return forget_landed(ring, op) ? 0 : -ENOENT;
     }
     if (!list_remove(&ring->done, slot)) {
         list_remove(&ring->early, slot);

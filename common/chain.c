@@ -80,7 +80,7 @@ int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
     struct kula__slot *slot = kula__operation_find(ring, op);
     struct kula__slot *first = kula__operation_find(ring, other);
     struct kula__slot *done = first ? NULL : kula__operation_done(ring, other);
-    if (!slot || (!first && !done)) {
+    if (!slot || (!first && !done && !kula__has_landed(ring, other))) {
         return -ENOENT;
     }
     if (!kula__is_fresh(ring, slot) || (slot->attention & KULA__AFTER)) {
@@ -92,8 +92,8 @@ int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
     if (first && would_wait_for_itself(slot, first)) {
         return -ELOOP;
     }
-    if (done) {
-        if (!kula__ended_well(done) && !(slot->attention & KULA__REGARDLESS)) {
+    if (!first) {
+        if (done && !kula__ended_well(done) && !(slot->attention & KULA__REGARDLESS)) {
             return kula__cancel_slot(ring, slot, KULA__CANCEL);
         }
         return 0;

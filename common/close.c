@@ -30,9 +30,6 @@ static struct kula__slot *close_record(struct kula_ring *ring, int fd)
 
 bool kula__close_owns(const struct kula_ring *ring, const struct kula__slot *slot)
 {
-    if (slot->operation != KULA__OP_CLOSE || !(slot->attention & KULA__SPECIAL)) {
-        return false;
-    }
     uint32_t index = kula__slot_index(slot);
     return index == ring->fd_pages[(uint32_t)slot->fd / KULA__FD_PAGE]->close_slots +
                         (uint32_t)slot->fd % KULA__FD_PAGE;
@@ -71,7 +68,8 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
         kula__refuse_unpinned(ring, slot, kula__sys_close(fd));
         return operation;
     }
-    slot->attention = KULA__SPECIAL;
+    slot->kind = KULA__KIND_CLOSE;
+    slot->attention = KULA__PINNED; /* it goes the long way home */
     if (record->closing == KULA__FD_CLOSE_RUNS) {
         slot->attention |= KULA__QUEUED;
         slot->next = NULL;
@@ -85,6 +83,32 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
     }
     kula__place(ring, slot);
     return operation;
+}
+
+struct pinning {
+    struct kula__fd *record;
+    int fd;
+};
+
+static void pin(struct kula__slot *slot, void *arg)
+{
+    struct pinning *pinning = arg;
+    if (slot->fd == pinning->fd && !(slot->attention & KULA__PINNED) &&
+        kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING) {
+        slot->attention |= KULA__PINNED;
+        pinning->record->pins++;
+    }
+}
+
+/* Positional operations on files are not counted when they are handed over and when they end: that
+ * would cost each of them 20 instructions, for the sake of a question that is asked once in the life
+ * of a descriptor. They are found when it is asked. */
+void kula__fd_pin(struct kula_ring *ring, struct kula__fd *record, int fd)
+{
+    if (record->kind == KULA__FD_FILE && ring->in_flight > 0) {
+        struct pinning pinning = { .record = record, .fd = fd };
+        kula__slots_visit(ring->id, pin, &pinning);
+    }
 }
 
 struct asked_to_end {
@@ -120,8 +144,9 @@ void kula__closing_ask(struct kula_ring *ring)
 {
     struct kula__slot *slot;
     while ((slot = kula__list_pop(&ring->closing))) {
-        struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+        struct kula__fd *record = kula__fd_known(ring, slot->fd);
         record->closing = KULA__FD_CLOSE_ASKED;
+        kula__fd_pin(ring, record, slot->fd);
         record->pins++; /* so that the close does not run in the middle of this */
         uint32_t known = ask_lane(ring, &record->lane[0]) + ask_lane(ring, &record->lane[1]);
         if (record->pins > known + 1) {
@@ -141,7 +166,7 @@ void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd)
 
 void kula__close_done(struct kula_ring *ring, struct kula__slot *slot)
 {
-    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    struct kula__fd *record = kula__fd_known(ring, slot->fd);
     struct kula__slot *late = record->late_head;
     record->kind = KULA__FD_UNKNOWN;
     record->closing = KULA__FD_OPEN;
@@ -173,6 +198,7 @@ int kula_forget_fd(struct kula_ring *ring, int fd)
     if (!record) {
         return 0;
     }
+    kula__fd_pin(ring, record, fd);
     if (record->pins > 0 || record->closing != KULA__FD_OPEN) {
         return -EBUSY;
     }

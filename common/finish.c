@@ -37,7 +37,7 @@ static bool goes_on(struct kula_ring *ring, struct kula__slot *slot, int32_t res
         cold->progress + (uint32_t)result >= cold->transfer_length) {
         return false;
     }
-    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    struct kula__fd *record = kula__fd_known(ring, slot->fd);
     if (record->kind == KULA__FD_UNKNOWN) {
         kula__fd_classify(ring, record, slot->fd); /* failing, it stays unknown: as a stream */
     }
@@ -160,13 +160,13 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     if (attention & KULA__AFTER) {
         kula__chain_leave(ring, slot);
     }
-    if (attention & KULA__SPECIAL) {
+    if (slot->kind == KULA__KIND_CLOSE) {
         kula__close_done(ring, slot);
-    } else if (slot->fd >= 0) {
+    } else if (attention & KULA__PINNED) {
         if (attention & KULA__ORDERED) {
             kula__lane_release(ring, slot);
         }
-        kula__unpin(ring, kula__fd_peek(ring, slot->fd), slot->fd);
+        kula__unpin(ring, kula__fd_known(ring, slot->fd), slot->fd);
     }
     if ((attention & KULA__DESCRIPTOR) && result >= 0) {
         descriptor_is_new(ring, result);
@@ -194,12 +194,16 @@ void kula__recycle(struct kula_ring *ring, struct kula__slot *slot)
         kula__block_free(ring, slot);
     }
     switch (slot->kind) {
-    case KULA__KIND_OPERATION:
+    case KULA__KIND_CLOSE:
         kula__word_recycle(slot, operation);
         if (!kula__close_owns(ring, slot)) {
-            slot->next = ring->free_operations;
-            ring->free_operations = slot;
+            slot->kind = KULA__KIND_OPERATION;
+            kula__operation_free(ring, slot);
         }
+        break;
+    case KULA__KIND_OPERATION:
+        kula__word_recycle(slot, operation);
+        kula__operation_free(ring, slot);
         break;
     case KULA__KIND_MESSAGE:
         kula__message_return(ring, slot, operation);

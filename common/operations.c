@@ -26,8 +26,7 @@ static inline bool admit_positional(struct kula_ring *ring, struct kula__slot *s
     if (kula__unlikely(record->kind != KULA__FD_FILE || record->closing)) {
         return false;
     }
-    record->pins++;
-    kula__pend(ring, slot);
+    kula__pend(ring, slot); /* not pinned: see kula__fd_pin() */
     return true;
 }
 
@@ -267,8 +266,7 @@ static __attribute__((__noinline__)) kula_op nop_slowly(struct kula_ring *ring, 
 kula_op kula_nop(struct kula_ring *ring, void *user)
 {
     struct kula__slot *slot;
-    if (kula__unlikely(!kula__is_owner(ring) || !(slot = ring->free_operations) ||
-                       ring->closing_down || ring->broken)) {
+    if (kula__unlikely(!kula__is_owner(ring) || !(slot = ring->free_operations))) {
         return nop_slowly(ring, user);
     }
     ring->free_operations = slot->next;

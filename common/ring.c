@@ -56,11 +56,14 @@ static int ring_make(const struct kula__request *request, struct kula_ring **ret
     kula__list_init(&ring->early);
     kula__list_init(&ring->refused);
     kula__list_init(&ring->closing);
+    ring->landed_next = ring->landed;
+    ring->landed_end = ring->landed;
     ring->wake.read_fd = -1;
     pthread_mutex_init(&ring->message_mutex, NULL);
     ring->report = kula__memory_new(sizeof *ring->report);
     ring->pool = kula__pool_new();
-    int error = ring->report && ring->pool ? kula__signal_open(&ring->wake) : -ENOMEM;
+    bool memory = ring->report && ring->pool && kula__slots_init();
+    int error = memory ? kula__signal_open(&ring->wake) : -ENOMEM;
     if (error < 0) {
         ring_free(ring);
         return error;
@@ -263,6 +266,16 @@ static void ask_again(struct kula__slot *slot, void *arg)
 #define PATIENT_ROUNDS 4 /* before the first sleep: most cancels are answered at once */
 #define ROUND_NS       (10 * KULA_MILLISECOND) /* how long to sleep before asking again */
 
+/* From here on operations are refused, which only the slow way of handing over does. */
+static void stop_accepting(struct kula_ring *ring)
+{
+    if (!ring->closing_down) {
+        ring->closing_down = true;
+        ring->spare_operations = ring->free_operations;
+        ring->free_operations = NULL;
+    }
+}
+
 /* Cancels everything and reaps until nothing is in flight or the time has passed. */
 static void drain(struct kula_ring *ring, int64_t drain_ns)
 {
@@ -274,6 +287,8 @@ static void drain(struct kula_ring *ring, int64_t drain_ns)
     /* Events are set aside, because a backend does not sleep while there are any. */
     struct kula__list kept;
     kula__list_init(&kept);
+    struct kula__landed *landed_next = ring->landed_next;
+    ring->landed_next = ring->landed_end;
     ring->inside = true;
     for (int round = 0;; round++) {
         kula__cancel_everything(ring);
@@ -298,6 +313,7 @@ static void drain(struct kula_ring *ring, int64_t drain_ns)
     }
     kula__list_splice(&kept, &ring->done);
     kula__list_splice(&ring->done, &kept);
+    ring->landed_next = landed_next;
     ring->inside = false;
 }
 
@@ -371,7 +387,7 @@ int kula_close(struct kula_ring **ring, int64_t drain_ns)
     if (!kula__is_owner(closing)) {
         return kula__not_owner(closing, "kula_close");
     }
-    closing->closing_down = true;
+    stop_accepting(closing);
     drain(closing, drain_ns);
     if (closing->in_flight > 0) {
         list_what_is_left(closing);
@@ -393,7 +409,7 @@ int kula_abandon(struct kula_ring **ring)
         return kula__not_owner(abandoned, "kula_abandon");
     }
     sweep_graveyard();
-    abandoned->closing_down = true;
+    stop_accepting(abandoned);
     drain(abandoned, 0);
     *ring = NULL;
     if (abandoned->in_flight == 0) {

@@ -78,6 +78,16 @@ struct kula__settings { /* config, environment and mask, resolved */
     bool quiet; /* KULA_DEBUG=quiet: nothing to stderr */
 };
 
+/* What is left of an operation without a buffer, a block or anything else that the program could still
+ * ask for: its event. Its record was free again when its completion was harvested. These are older
+ * than what is on the done list, and there are none while an event that holds a record is current. */
+struct kula__landed {
+    kula_op op;
+    int32_t result;
+    void *user;
+};
+#define KULA__LANDED 128u
+
 struct kula_ring {
     /* --- handing over --- */
     _Atomic uintptr_t
@@ -90,14 +100,14 @@ struct kula_ring {
     struct kula__slot *free_operations;
     struct kula__fd_page **fd_pages;
     uint32_t fd_page_count;
-    uint32_t pending_count;
 
     /* --- coming home --- */
     struct kula__list done; /* finished, not pulled */
     uint32_t done_count;
-    uint32_t detached; /* of in_flight: those that bring no event */
-    struct kula__slot
-        *event_slot; /* whose event was pulled last and may hold something; or NULL */
+    uint32_t detached;                /* of in_flight: those that bring no event */
+    struct kula__landed *landed_next; /* what kula_next gives first, up to landed_end */
+    struct kula__landed *landed_end;
+    struct kula__slot *event_slot; /* the current event's, if it may hold something; or NULL */
     const struct kula__backend *backend;
     void *state; /* the backend's own: backend->state_bytes, zeroed before open */
     struct kula_event event;
@@ -119,14 +129,15 @@ struct kula_ring {
     uint64_t features; /* enum kula__feature that this ring works with, after the mask */
     uint8_t routes[KULA__OP_COUNT];
     struct kula__settings settings;
-    struct kula_report *report;     /* as of opening; kept for kula_describe */
-    uint64_t untaken;               /* buffers that kula_next had to recycle */
-    void *free_blocks[4];           /* block.c */
-    struct kula__chunks operations; /* records for operations without a buffer */
-    uint32_t operations_made;       /* how many of them were ever handed out */
-    uint32_t epoch;                 /* grows with every flush */
-    uint32_t done_messages;         /* of done_count: messages */
-    uint32_t held_after;            /* operations that wait for a predecessor */
+    struct kula_report *report;          /* as of opening; kept for kula_describe */
+    uint64_t untaken;                    /* buffers that kula_next had to recycle */
+    void *free_blocks[4];                /* block.c */
+    struct kula__chunks operations;      /* records for operations without a buffer */
+    uint32_t operations_made;            /* how many of them were ever handed out */
+    uint32_t epoch;                      /* grows with every flush */
+    uint32_t done_messages;              /* of done_count: messages */
+    struct kula__slot *spare_operations; /* free records of a ring that is being closed */
+    uint32_t held_after;                 /* operations that wait for a predecessor */
     bool inside; /* in kula_submit, kula_wait or kula_close: ends are seen at once */
     bool abandoned;
     struct kula_ring *next_ring; /* process.c: all rings of the process */
@@ -140,7 +151,21 @@ struct kula_ring {
     struct kula__slot *free_messages;
     struct kula__chunks messages;
     uint32_t messages_made;
+
+    struct kula__landed landed[KULA__LANDED];
 };
+
+/* Whether kula_next has something. */
+static inline bool kula__has_events(const struct kula_ring *ring)
+{
+    return ring->landed_next != ring->landed_end || ring->done.head;
+}
+
+/* How much. */
+static inline uint32_t kula__event_count(const struct kula_ring *ring)
+{
+    return (uint32_t)(ring->landed_end - ring->landed_next) + ring->done_count;
+}
 
 /* A number that is different for every live thread and never 0 or 1. Every call asks for it, and in a
  * shared library the default for thread-local variables is a call of its own (11 instructions). */
@@ -167,6 +192,13 @@ static inline bool kula__is_owner(const struct kula_ring *ring)
                                     kula__thread_self());
 }
 
+/* The record of a descriptor that an operation of this ring has pinned. */
+static inline struct kula__fd *kula__fd_known(const struct kula_ring *ring, int fd)
+{
+    size_t number = (uint32_t)fd;
+    return &ring->fd_pages[number / KULA__FD_PAGE]->fds[number % KULA__FD_PAGE];
+}
+
 /* Why the caller is not the owner, as a misuse report and a negative errno: -EINVAL no ring, -EPERM
  * wrong thread, -EOWNERDEAD child after fork, -EDEADLK from inside a function of the program. */
 int kula__not_owner(const struct kula_ring *ring, const char *operation);
@@ -184,22 +216,10 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
  * record's. Putting it on the done list, and counting, is the caller's: ring->in_flight -= n and
  * ring->done_count += n, once for a batch. Returns false, and has done nothing, when kula__finish is
  * needed. */
-static inline bool kula__finish_plain(struct kula_ring *ring,
-                                      struct kula__slot *slot,
-                                      uint64_t word,
-                                      int32_t result)
+static inline bool kula__finish_plain(struct kula__slot *slot, uint64_t word, int32_t result)
 {
     if (kula__unlikely((slot->attention & KULA__ATTENTION_AT_END) || result < 0)) {
         return false;
-    }
-    int32_t fd = slot->fd;
-    if (fd >= 0) {
-        struct kula__fd *record =
-            &ring->fd_pages[(uint32_t)fd / KULA__FD_PAGE]->fds[(uint32_t)fd % KULA__FD_PAGE];
-        if (kula__unlikely(record->closing)) {
-            return false;
-        }
-        record->pins--;
     }
     slot->result = result;
     slot->event_flags = 0;
@@ -212,7 +232,7 @@ static inline bool kula__finish_short(struct kula_ring *ring,
                                       struct kula__slot *slot,
                                       int32_t result)
 {
-    if (!kula__finish_plain(ring, slot, kula__slot_word(slot), result)) {
+    if (!kula__finish_plain(slot, kula__slot_word(slot), result)) {
         return false;
     }
     kula__list_append(&ring->done, slot);

@@ -49,6 +49,14 @@ static bool slab_make(uint32_t slab)
     return true;
 }
 
+bool kula__slots_init(void)
+{
+    pthread_mutex_lock(&chunk_mutex);
+    bool made = slab_make(0);
+    pthread_mutex_unlock(&chunk_mutex);
+    return made;
+}
+
 uint32_t kula__chunk_take(void *home)
 {
     pthread_mutex_lock(&chunk_mutex);

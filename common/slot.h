@@ -61,6 +61,7 @@ enum kula__kind {
     KULA__KIND_LARGE,     /* a buffer with a mapping of its own; home: its pool */
     KULA__KIND_VEC,       /* a list of buffers; home: its pool */
     KULA__KIND_MESSAGE,   /* a message without a buffer; home: the receiving ring */
+    KULA__KIND_CLOSE, /* the close of a descriptor; home: its descriptor, or as an operation */
 };
 
 /* What has to be looked at when an operation ends, or is cancelled. No bit set and a result that is
@@ -81,11 +82,11 @@ enum kula__attention {
     KULA__DESCRIPTOR = 1 << 12, /* a result that is not negative is a descriptor */
     KULA__BLOCK = 1 << 13,      /* cold->block belongs to it */
     KULA__POOLED = 1 << 14,     /* a worker has it, or will: cancel goes there */
-    KULA__SPECIAL = 1 << 15,    /* its end means more: closing a descriptor */
+    KULA__PINNED = 1 << 15,     /* it counts in its descriptor's pins */
 };
 #define KULA__ATTENTION_AT_END                                                                 \
     (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE | \
-     KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__SPECIAL)
+     KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__PINNED)
 
 /* The hot record: one cache line. While it is in flight `next` is whoever's list it is in: pending,
  * a lane of a descriptor, a backend's own, the workers', done. */
@@ -94,7 +95,7 @@ struct kula__slot {
     uint8_t operation;     /* enum kula__operation */
     uint8_t kind;          /* enum kula__kind */
     uint16_t attention;    /* enum kula__attention */
-    int32_t fd; /* descriptor, or -1; >= 0 in flight means that its record is pinned */
+    int32_t fd;            /* descriptor, or -1 */
     union {
         int64_t offset; /* in flight: KULA_CUR or a position; socket: the protocol */
         struct {        /* done */
@@ -230,6 +231,9 @@ static inline bool kula__slot_is_with(const struct kula__slot *slot, uint32_t ri
 {
     return atomic_load_explicit(&slot->ring_id, memory_order_relaxed) == ring_id;
 }
+
+/* Makes sure that the first records exist, so that kula__slot_at() may be asked for index 0. */
+bool kula__slots_init(void);
 
 /* Gives `home` a chunk of KULA__CHUNK_SLOTS records; the index of the first one, or 0 when there is
  * no memory or no index left. Their words may be 0 (never used) or free. Thread: any. */

@@ -17,9 +17,11 @@ struct kula__slot *kula__operation_make(struct kula_ring *ring, const char *name
         kula__not_owner(ring, name);
         return NULL;
     }
-    struct kula__slot *slot = ring->free_operations;
+    struct kula__slot **list =
+        ring->free_operations ? &ring->free_operations : &ring->spare_operations;
+    struct kula__slot *slot = *list;
     if (slot) {
-        ring->free_operations = slot->next;
+        *list = slot->next;
         ring->in_flight++;
         return slot;
     }
@@ -129,7 +131,7 @@ static void lane_join(struct kula_ring *ring, struct kula__lane *lane, struct ku
 
 void kula__lane_release(struct kula_ring *ring, struct kula__slot *slot)
 {
-    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    struct kula__fd *record = kula__fd_known(ring, slot->fd);
     struct kula__lane *lane =
         record->lane[0].busy == slot ? &record->lane[0] : &record->lane[1];
     assert(lane->busy == slot);
@@ -162,7 +164,7 @@ static bool queue_remove(struct kula__slot **head,
 
 void kula__unqueue(struct kula_ring *ring, struct kula__slot *slot)
 {
-    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    struct kula__fd *record = kula__fd_known(ring, slot->fd);
     bool found = queue_remove(&record->lane[0].head, &record->lane[0].tail, slot) ||
                  queue_remove(&record->lane[1].head, &record->lane[1].tail, slot) ||
                  queue_remove(&record->late_head, &record->late_tail, slot);
@@ -234,7 +236,7 @@ void kula__place(struct kula_ring *ring, struct kula__slot *slot)
         return;
     }
     if (slot->operation == KULA__OP_CLOSE) {
-        struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+        struct kula__fd *record = kula__fd_known(ring, slot->fd);
         record->closing = KULA__FD_CLOSING;
         record->close = slot;
         kula__list_append(&ring->closing, slot);
@@ -245,7 +247,7 @@ void kula__place(struct kula_ring *ring, struct kula__slot *slot)
         kula__pend(ring, slot);
         return;
     }
-    struct kula__fd *record = kula__fd_peek(ring, slot->fd);
+    struct kula__fd *record = kula__fd_known(ring, slot->fd);
     int verdict = check_transfer(ring, slot, record);
     struct kula__lane *lane = lane_of(record, slot);
     if (verdict <= 0) {
@@ -277,6 +279,7 @@ void kula__admit(struct kula_ring *ring, struct kula__slot *slot)
         return;
     }
     record->pins++;
+    slot->attention |= KULA__PINNED;
     if (record->closing == KULA__FD_CLOSE_RUNS) {
         slot->attention |= KULA__QUEUED;
         slot->next = NULL;
@@ -329,7 +332,6 @@ void kula__sift(struct kula_ring *ring)
     ring->sift = 0;
     struct kula__slot *slot = ring->pending.head;
     kula__list_init(&ring->pending);
-    ring->pending_count = 0;
     while (slot) {
         struct kula__slot *next = slot->next;
         if (slot->attention & (KULA__CANCEL | KULA__TIMED_OUT)) {

@@ -59,7 +59,6 @@ static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
 static inline void kula__pend(struct kula_ring *ring, struct kula__slot *slot)
 {
     kula__list_append(&ring->pending, slot);
-    ring->pending_count++;
 }
 
 /* Ends an operation that nobody has started: its event comes after the next flush. From here on it
@@ -82,6 +81,16 @@ void kula__admit(struct kula_ring *ring, struct kula__slot *slot);
 /* Finds a place for an operation that is pinned and waits for nothing more: start of a timer, of a
  * close, a lane, or pending. */
 void kula__place(struct kula_ring *ring, struct kula__slot *slot);
+
+/* Gives a record of the operation table back; its word says free. */
+static inline void kula__operation_free(struct kula_ring *ring, struct kula__slot *slot)
+{
+    /* A ring that is being closed has no free ones, so that handing over goes the slow way. */
+    struct kula__slot **list =
+        kula__unlikely(ring->closing_down) ? &ring->spare_operations : &ring->free_operations;
+    slot->next = *list;
+    *list = slot;
+}
 
 /* Takes an operation out of its lane or the late list (KULA__QUEUED). */
 void kula__unqueue(struct kula_ring *ring, struct kula__slot *slot);
@@ -114,6 +123,8 @@ void kula__event_end(struct kula_ring *ring);
 /* ---- close.c ---- */
 void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd);
 void kula__close_done(struct kula_ring *ring, struct kula__slot *slot);
+/* Pins the operations that were admitted without: positional ones on files. */
+void kula__fd_pin(struct kula_ring *ring, struct kula__fd *record, int fd);
 void kula__closing_ask(struct kula_ring *ring); /* asks the operations of new closes to end */
 
 /* ---- chain.c ---- */
@@ -132,5 +143,8 @@ void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot);
  * (done); or NULL. */
 struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op);
 struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op);
+
+/* Whether it is over, has succeeded, and only its event is left. */
+bool kula__has_landed(const struct kula_ring *ring, kula_op op);
 
 #endif

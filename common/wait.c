@@ -22,7 +22,7 @@ int kula__drive(struct kula_ring *ring, int64_t sleep_ns)
             }
             kula__closing_ask(ring);
         }
-        if (ring->done.head) {
+        if (kula__has_events(ring)) {
             sleep_ns = 0;
         }
     }
@@ -34,7 +34,7 @@ int kula__drive(struct kula_ring *ring, int64_t sleep_ns)
 /* How long a round may sleep: not at all with something to show, and not past the next expiry. */
 static int64_t bounded_sleep(const struct kula_ring *ring, int64_t sleep_ns)
 {
-    if (ring->done.head) {
+    if (kula__has_events(ring)) {
         return 0;
     }
     int64_t next_ns = kula__timers_next_ns(&ring->timers);
@@ -69,8 +69,8 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring, int64_t
         if (ring->timers.count > 0) {
             kula__expire(ring);
         }
-        if (ring->done.head) {
-            return (int)ring->done_count;
+        if (kula__has_events(ring)) {
+            return (int)kula__event_count(ring);
         }
         if (atomic_load_explicit(&ring->woken, memory_order_relaxed) &&
             atomic_exchange(&ring->woken, 0)) {
@@ -119,8 +119,8 @@ int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
         if (kula__unlikely(atomic_load_explicit(&ring->inbox, memory_order_relaxed) != NULL)) {
             kula__inbox_drain(ring);
         }
-        if (result == 0 && ring->done.head) {
-            result = (int)ring->done_count;
+        if (result == 0) {
+            result = (int)kula__event_count(ring);
         }
     }
     if (kula__unlikely(result == 0)) {
@@ -133,6 +133,15 @@ int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
     return result;
 }
 
+static int pending_length(const struct kula_ring *ring)
+{
+    int length = 0;
+    for (const struct kula__slot *slot = ring->pending.head; slot; slot = slot->next) {
+        length++;
+    }
+    return length;
+}
+
 int kula_submit(struct kula_ring *ring)
 {
     if (kula__unlikely(!kula__is_owner(ring) || ring->broken)) {
@@ -143,11 +152,11 @@ int kula_submit(struct kula_ring *ring)
     if (kula__has_chores(ring)) {
         kula__chores(ring);
     }
-    int flushed = (int)ring->pending_count;
+    int flushed = pending_length(ring);
     int error = ring->pending.head ? ring->backend->submit(ring) : 0;
     if (error == 0 && ring->closing.head) {
         kula__closing_ask(ring);
-        flushed += (int)ring->pending_count;
+        flushed += pending_length(ring);
         error = ring->pending.head ? ring->backend->submit(ring) : 0;
     }
     ring->inside = false;
@@ -159,11 +168,20 @@ int kula_submit(struct kula_ring *ring)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
+/* Nothing of the current event is to be had any more. */
+static inline void forget_event(struct kula_ring *ring)
+{
+    ring->event_slot = NULL;
+    ring->event.private_holder = 0;
+    ring->event.error = 0;
+}
+
 void kula__event_end(struct kula_ring *ring)
 {
     struct kula__slot *slot = ring->event_slot;
-    ring->event_slot = NULL;
-    if (!slot || kula__slot_word(slot) != ring->event.private_holder + KULA__STEP) {
+    uint64_t holder = ring->event.private_holder;
+    forget_event(ring);
+    if (!slot || kula__slot_word(slot) != holder + KULA__STEP) {
         return; /* its buffer was taken, and may be anywhere by now */
     }
     if (slot->kind == KULA__KIND_BUFFER || slot->kind == KULA__KIND_LARGE) {
@@ -172,12 +190,12 @@ void kula__event_end(struct kula_ring *ring)
     kula__recycle(ring, slot);
 }
 
-/* Takes the first record off the done list and tells of it. */
-static inline struct kula_event *pull(struct kula_ring *ring,
-                                      struct kula__slot *slot,
-                                      uint64_t operation)
+/* Takes the oldest record off the done list. Until it is over, an event keeps its record, which
+ * kula_take and others look at. */
+static inline struct kula_event *pull(struct kula_ring *ring, struct kula__slot *slot)
 {
     struct kula_event *event = &ring->event;
+    uint64_t operation = kula__slot_word(slot) - KULA__STEP;
     ring->done.head = slot->next;
     if (!ring->done.head) {
         ring->done.tail = &ring->done.head;
@@ -186,17 +204,10 @@ static inline struct kula_event *pull(struct kula_ring *ring,
     event->op = operation;
     memcpy(&event->result, &slot->result, sizeof event->result + sizeof event->flags);
     event->user = slot->user;
-    event->error = 0;
-    event->private_index = 0;
-    return event;
-}
-
-/* Until it is over, an event keeps its record, which kula_take and others look at. */
-static inline void hold(struct kula_ring *ring, struct kula__slot *slot, uint64_t operation)
-{
-    ring->event.private_holder = operation;
+    event->private_holder = operation;
     ring->event_slot = slot;
     slot->next = slot; /* pulled: kula_take may have it */
+    return event;
 }
 
 /* Whatever kula_next does not do itself. */
@@ -214,9 +225,7 @@ static __attribute__((__noinline__)) struct kula_event *next_slowly(struct kula_
         }
         return NULL;
     }
-    uint64_t operation = kula__slot_word(slot) - KULA__STEP;
-    struct kula_event *event = pull(ring, slot, operation);
-    hold(ring, slot, operation);
+    struct kula_event *event = pull(ring, slot);
     if (slot->event_flags & KULA_EVENT_MESSAGE) {
         event->op = 0;
         ring->done_messages--;
@@ -228,33 +237,32 @@ static __attribute__((__noinline__)) struct kula_event *next_slowly(struct kula_
 
 struct kula_event *kula_next(struct kula_ring *ring)
 {
-    struct kula__slot *slot;
     if (kula__unlikely(!kula__is_owner(ring))) {
         return next_slowly(ring);
     }
-    if (ring->event_slot) {
-        uint64_t held = ring->event.private_holder + KULA__STEP;
-        if (kula__slot_word(ring->event_slot) == held) {
-            return next_slowly(ring);
-        }
-        ring->event_slot = NULL; /* its buffer was taken, and may be anywhere by now */
-    }
-    slot = ring->done.head;
-    if (!slot || slot->event_flags || (slot->attention & (KULA__BLOCK | KULA__SPECIAL))) {
-        return next_slowly(ring);
-    }
-    uint64_t operation = kula__slot_word(slot) - KULA__STEP;
-    struct kula_event *event = pull(ring, slot, operation);
-    if (slot->kind != KULA__KIND_OPERATION) {
-        hold(ring, slot, operation);
+    struct kula_event *event = &ring->event;
+    const struct kula__landed *landed = ring->landed_next;
+    if (landed != ring->landed_end) {
+        /* with these there is no current event that holds anything: see kula__landed */
+        ring->landed_next++;
+        event->op = landed->op;
+        event->result = landed->result;
+        event->flags = 0;
+        event->user = landed->user;
         return event;
     }
-    /* the event says all that there is: its record is free already */
-    event->private_holder = 0;
-    kula__word_recycle(slot, operation);
-    slot->next = ring->free_operations;
-    ring->free_operations = slot;
-    return event;
+    struct kula__slot *slot = ring->done.head;
+    if (ring->event_slot) {
+        /* else its buffer was taken, and may be anywhere by now */
+        if (kula__slot_word(ring->event_slot) == event->private_holder + KULA__STEP) {
+            return next_slowly(ring);
+        }
+        forget_event(ring);
+    }
+    if (!slot) {
+        return kula__unlikely(ring->embedded) ? next_slowly(ring) : NULL;
+    }
+    return kula__unlikely(slot->event_flags) ? next_slowly(ring) : pull(ring, slot);
 }
 
 /* Whatever kula_take does not do itself. */
@@ -263,9 +271,7 @@ static __attribute__((__noinline__)) kula_buf take_slowly(uint64_t holder)
     struct kula__slot *slot = kula__slot_find(holder);
     uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
     if (word != holder + KULA__STEP || slot->next != slot) {
-        if (word != holder + 3 * KULA__STEP || !slot) { /* else it was taken a moment ago */
-            kula__misuse("kula_take", holder, "the event is over, copied or forged");
-        }
+        kula__misuse("kula_take", holder, "the event is over, copied or forged");
         return NULL;
     }
     struct kula__slot *member =
@@ -293,6 +299,7 @@ kula_buf kula_take(struct kula_event *event)
                        (slot->kind != KULA__KIND_BUFFER && slot->kind != KULA__KIND_LARGE))) {
         return take_slowly(holder);
     }
+    event->private_holder = 0; /* asking again is in order, and gets nothing */
     kula__slot_claim(slot, 0);
     return kula__word_handle(kula__word_take(slot, holder));
 }
@@ -344,7 +351,8 @@ size_t kula_outstanding(const struct kula_ring *ring)
         kula__not_owner(ring, "kula_outstanding");
         return 0;
     }
-    return (size_t)ring->in_flight - ring->detached + ring->done_count - ring->done_messages;
+    return (size_t)ring->in_flight - ring->detached + kula__event_count(ring) -
+           ring->done_messages;
 }
 
 int kula_pollable(struct kula_ring *ring)

@@ -387,7 +387,7 @@ struct kula_event {
     uint32_t flags; /* enum kula_event_flags */
     void *user;     /* as given when the operation was handed over */
     int32_t error;  /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
-    uint32_t private_index;  /* for kula_take; not for programs */
+    uint32_t reserved;
     uint64_t private_holder; /* for kula_take; not for programs */
 };
 

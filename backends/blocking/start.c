@@ -144,12 +144,16 @@ static bool is_writing(const struct kula__slot *slot)
 
 int kula__blocking_submit(struct kula_ring *ring)
 {
-    uint32_t budget = ring->pending_count + FOLLOW_MAX;
+    struct kula__slot **last = ring->pending.tail; /* of those that it was called for */
+    uint32_t more = FOLLOW_MAX;
     struct kula__slot *slot;
     struct kula__quiet quiet;
     bool is_quiet = false;
-    while (budget-- > 0 && (slot = kula__list_pop(&ring->pending))) {
-        ring->pending_count--;
+    while (ring->pending.head && (last || more-- > 0)) {
+        slot = kula__list_pop(&ring->pending);
+        if (&slot->next == last) {
+            last = NULL;
+        }
         if (is_quiet && slot->operation == KULA__OP_OFFLOAD) {
             kula__quiet_end(&quiet, false); /* the program's functions run with its own mask */
             is_quiet = false;

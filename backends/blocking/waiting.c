@@ -193,7 +193,7 @@ static int reap(struct kula_ring *ring, int64_t timeout_ns)
     compact(state);
     if (state->unpolled.head) {
         serve_unpolled(ring);
-        timeout_ns = ring->done.head ? 0 : shorter_of(timeout_ns, KULA__BLOCKING_NAP_NS);
+        timeout_ns = kula__has_events(ring) ? 0 : shorter_of(timeout_ns, KULA__BLOCKING_NAP_NS);
     }
     bool sleeps = timeout_ns != 0;
     if (sleeps && !kula__sleep_begin(ring)) {
@@ -238,7 +238,7 @@ int kula__blocking_wait(struct kula_ring *ring, int64_t timeout_ns)
     kula__blocking_submit(ring);
     drain_inbox(ring);
 
-    bool sleeps = timeout_ns != 0 && !ring->done.head && !ring->pending.head;
+    bool sleeps = timeout_ns != 0 && !kula__has_events(ring) && !ring->pending.head;
     if (sleeps || state->count > 1 || state->unpolled.head) {
         int error = reap(ring, sleeps ? timeout_ns : 0);
         if (error < 0) {

@@ -185,10 +185,14 @@ static void start(struct kula_ring *ring, struct kula__slot *slot)
 
 int kula__epoll_submit(struct kula_ring *ring)
 {
-    uint32_t budget = ring->pending_count + FOLLOW_MAX;
+    struct kula__slot **last = ring->pending.tail; /* of those that it was called for */
+    uint32_t more = FOLLOW_MAX;
     struct kula__slot *slot;
-    while (budget-- > 0 && (slot = kula__list_pop(&ring->pending))) {
-        ring->pending_count--;
+    while (ring->pending.head && (last || more-- > 0)) {
+        slot = kula__list_pop(&ring->pending);
+        if (&slot->next == last) {
+            last = NULL;
+        }
         start(ring, slot);
     }
     return 0;

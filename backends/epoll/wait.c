@@ -73,7 +73,7 @@ static void serve_own(struct kula_ring *ring, uint32_t which)
         break;
     case KULA__EPOLL_READY:
         /* Left over when the program pulled the last event and went on to sleep here. */
-        if (!ring->done.head && state->raised) {
+        if (!kula__has_events(ring) && state->raised) {
             kula__signal_clear(&state->ready);
             state->raised = false;
         }
@@ -125,7 +125,7 @@ int kula__epoll_wait(struct kula_ring *ring, int64_t timeout_ns)
     kula__epoll_submit(ring);
     kula__inbox_drain(ring);
 
-    bool sleeps = timeout_ns != 0 && !ring->done.head && !ring->pending.head;
+    bool sleeps = timeout_ns != 0 && !kula__has_events(ring) && !ring->pending.head;
     /* With nothing that waits for readiness there is nothing that the kernel could tell. A foreign
      * loop watches the kernel's list, though: whatever is on it has to be taken off. */
     if (sleeps || state->waiting > 0 || state->embedded) {
@@ -208,7 +208,7 @@ static void arm(struct kula__epoll_state *state, int64_t expiry_ns)
 void kula__epoll_settle(struct kula_ring *ring, int64_t expiry_ns)
 {
     struct kula__epoll_state *state = kula__epoll_state_of(ring);
-    bool due = ring->done.head || ring->pending.head;
+    bool due = kula__has_events(ring) || ring->pending.head;
     if (!due && !state->announced) {
         /* From here on whoever adds to the inbox signals ring->wake, which is in the set. */
         state->announced = kula__sleep_begin(ring);

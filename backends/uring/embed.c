@@ -65,7 +65,7 @@ static bool arm_timer(struct kula__uring_state *state, int64_t expiry_ns)
 void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
-    bool due = ring->done.head || ring->broken;
+    bool due = kula__has_events(ring) || ring->broken;
     if (!due) {
         bool armed = arm_timer(state, expiry_ns);
         due = kula__uring_flush(ring, state) < 0 || !armed;
@@ -76,7 +76,7 @@ void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns)
         /* whoever adds to the inbox from here on signals ring->wake */
         due = !kula__sleep_begin(ring);
     }
-    if (due || ring->done.head || kula__uring_has_completions(state) ||
+    if (due || kula__has_events(ring) || kula__uring_has_completions(state) ||
         kula__uring_has_more(ring, state)) {
         kula__signal_send(&ring->wake);
     }

@@ -171,8 +171,6 @@ static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
     uint32_t direct = state->direct;
     uint32_t limit = limit_of(state);
     uint32_t tail = state->tail;
-    uint32_t uncounted =
-        tail; /* the start, and entries that kula__uring_start() writes and counts */
     struct kula__slot *slot = ring->pending.head;
     while (slot && tail != limit) {
         if (kula__likely(direct_entry(ring, slot, direct, &sqes[tail & mask]))) {
@@ -183,7 +181,6 @@ static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
         ring->pending.head = slot;
         state->tail = tail;
         kula__uring_start(ring, state);
-        uncounted += state->tail - tail;
         tail = state->tail;
         slot = ring->pending.head;
     }
@@ -191,7 +188,6 @@ static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
     if (!slot) {
         ring->pending.tail = &ring->pending.head;
     }
-    ring->pending_count -= tail - uncounted;
     state->tail = tail;
     /* release: the kernel sees the entries before the tail that covers them */
     io_uring_smp_store_release(state->sq_tail, tail);
@@ -324,22 +320,64 @@ int kula__uring_submit(struct kula_ring *ring)
 
 /* ---- Harvesting ---------------------------------------------------------------------------- */
 
+/* Ends operations of which nothing but the event is left, from `head` on: their records are free again
+ * at once. Stops at the first that is not one of them. Returns the new head. */
+static inline uint32_t harvest_landing(struct kula_ring *ring,
+                                       const struct kula__uring_state *state,
+                                       uint32_t head,
+                                       uint32_t tail)
+{
+    if (kula__unlikely(ring->done.head || ring->event_slot || ring->closing_down)) {
+        return head;
+    }
+    struct kula__landed *landed = ring->landed_end;
+    if (ring->landed_next == landed) {
+        landed = ring->landed_next = ring->landed;
+    }
+    uint32_t room = (uint32_t)(ring->landed + KULA__LANDED - landed);
+    uint32_t end = tail - head < room ? tail : head + room;
+    const struct io_uring_cqe *cqes = state->cqes;
+    uint32_t mask = state->cq_mask;
+    struct kula__slot *free_operations = ring->free_operations;
+    for (; head != end; head++) {
+        const struct io_uring_cqe *cqe = &cqes[head & mask];
+        uint64_t word = cqe->user_data;
+        /* what comes back is a word that was sent, or a token, whose index is 0: both have a record */
+        struct kula__slot *slot = kula__slot_at(kula__word_index(word));
+        if (kula__unlikely(kula__slot_word(slot) != word || slot->attention ||
+                           slot->kind != KULA__KIND_OPERATION || cqe->res < 0)) {
+            break;
+        }
+        landed->op = word;
+        landed->result = cqe->res;
+        landed->user = slot->user;
+        landed++;
+        kula__word_undo(slot, word);
+        slot->next = free_operations;
+        free_operations = slot;
+    }
+    ring->free_operations = free_operations;
+    ring->landed_end = landed;
+    return head;
+}
+
 /* Ends operations up to the first completion that does not simply end one. It calls nothing, so that
  * all it needs stays in registers. Returns whether there is such a completion. */
 static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_state *state)
 {
     const struct io_uring_cqe *cqes = state->cqes;
     uint32_t mask = state->cq_mask;
-    uint32_t head = state->head;
     /* acquire: the completions before the tail that covers them */
     uint32_t tail = io_uring_smp_load_acquire(state->cq_tail);
+    uint32_t first = harvest_landing(ring, state, state->head, tail);
+    uint32_t head = first;
     struct kula__slot **done_tail = ring->done.tail;
     for (; head != tail; head++) {
         const struct io_uring_cqe *cqe = &cqes[head & mask];
         uint64_t word = cqe->user_data;
-        struct kula__slot *slot = kula__slot_find(word);
-        if (kula__unlikely(!slot || kula__slot_word(slot) != word ||
-                           !kula__finish_plain(ring, slot, word, cqe->res))) {
+        struct kula__slot *slot = kula__slot_at(kula__word_index(word));
+        if (kula__unlikely(kula__slot_word(slot) != word ||
+                           !kula__finish_plain(slot, word, cqe->res))) {
             break;
         }
         *done_tail = slot;
@@ -347,9 +385,8 @@ static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_stat
     }
     *done_tail = NULL;
     ring->done.tail = done_tail;
-    uint32_t finished = head - state->head;
-    ring->in_flight -= finished;
-    ring->done_count += finished;
+    ring->in_flight -= head - state->head;
+    ring->done_count += head - first;
     state->head = head;
     /* release: the kernel may write over these from here on */
     io_uring_smp_store_release(state->cq_head, head);
@@ -429,7 +466,8 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
         int result = kula__uring_has_more(ring, state) ? flush(ring, state) : FLUSHED;
         kula__uring_harvest(ring, state);
         if (result != FLUSHED) {
-            return result < 0 ? result : nap(ring, state, ring->done.head ? 0 : timeout_ns);
+            return result < 0 ? result
+                              : nap(ring, state, kula__has_events(ring) ? 0 : timeout_ns);
         }
         if (wants_us(state)) {
             result = enter(state, 0, 0, IORING_ENTER_GETEVENTS, NULL);
@@ -439,12 +477,12 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
             kula__uring_harvest(ring, state);
         }
         if (!kula__uring_has_more(ring, state)) {
-            bool over = timeout_ns == 0 || ring->done.head;
+            bool over = timeout_ns == 0 || kula__has_events(ring);
             return over ? 0 : sleep_on(ring, state, timeout_ns);
         }
         if (unsent(state) == 0 && kula__uring_room(state) == 0) {
             /* without NODROP: the rest has to wait for completions */
-            return ring->done.head ? 0 : sleep_on(ring, state, timeout_ns);
+            return kula__has_events(ring) ? 0 : sleep_on(ring, state, timeout_ns);
         }
     }
     return 0;
@@ -466,7 +504,7 @@ int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
     int result = enter(state, to_submit, 0, wants_us(state) ? IORING_ENTER_GETEVENTS : 0, NULL);
     harvest(ring, state);
     if (kula__unlikely(result != (int)to_submit || kula__uring_has_more(ring, state) ||
-                       wants_us(state) || (timeout_ns != 0 && !ring->done.head))) {
+                       wants_us(state) || (timeout_ns != 0 && !kula__has_events(ring)))) {
         return wait_on(ring, state, timeout_ns);
     }
     return 0;

@@ -250,7 +250,6 @@ static void begin(struct kula_ring *ring,
 void kula__uring_start(struct kula_ring *ring, struct kula__uring_state *state)
 {
     struct kula__slot *slot = kula__list_pop(&ring->pending);
-    ring->pending_count--;
     slot->attention &=
         (uint16_t)~KULA__POOLED; /* an earlier piece may have been with a worker */
     begin(ring, state, slot);
