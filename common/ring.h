@@ -85,6 +85,7 @@ struct kula__landed {
     kula_op op;
     int32_t result;
     void *user;
+    uint64_t padding; /* a distance that is a shift */
 };
 #define KULA__LANDED 128u
 

@@ -90,6 +90,13 @@ static inline bool is_socket(const struct kula_ring *ring, int fd)
     return kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM;
 }
 
+static inline void nop_entry(struct io_uring_sqe *sqe, const struct kula__slot *slot)
+{
+    *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP,
+                                  .fd = -1,
+                                  .user_data = kula__slot_word(slot) };
+}
+
 static inline void transfer_entry(struct io_uring_sqe *sqe,
                                   uint8_t opcode,
                                   const struct kula__slot *slot,
@@ -155,9 +162,7 @@ static inline bool direct_entry(const struct kula_ring *ring,
         return false;
     }
     if (operation == KULA__OP_NOP) {
-        *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP,
-                                      .fd = -1,
-                                      .user_data = kula__slot_word(slot) };
+        nop_entry(sqe, slot);
         return true;
     }
     return !(slot->attention & KULA__NOWAIT) && direct_transfer(ring, slot, sqe);
@@ -194,6 +199,32 @@ static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
 }
 
 /* ---- Entering ------------------------------------------------------------------------------ */
+
+/* The call that only submits is every batch's, so it is made in place where that can be: a function
+ * call would have its caller keep everything out of the registers that it may use. */
+static inline int enter_to_submit(const struct kula__uring_state *state, uint32_t to_submit)
+{
+    int error = kula__fault("io_uring_enter", EINTR);
+    if (error < 0) {
+        return error;
+    }
+#if defined __x86_64__ && defined __LP64__
+    long result;
+    register long flags __asm__("r10") = state->enter_flags;
+    register long signals __asm__("r8") = 0;
+    register long signals_bytes __asm__("r9") = 0;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "0"((long)__NR_io_uring_enter), "D"((long)state->enter_fd),
+                       "S"((long)to_submit), "d"(0L), "r"(flags), "r"(signals),
+                       "r"(signals_bytes)
+                     : "rcx", "r11", "memory");
+    return (int)result;
+#else
+    return io_uring_enter2((unsigned)state->enter_fd, to_submit, 0, state->enter_flags, NULL,
+                           _NSIG / 8);
+#endif
+}
 
 static inline int enter(const struct kula__uring_state *state,
                         uint32_t to_submit,
@@ -320,36 +351,34 @@ int kula__uring_submit(struct kula_ring *ring)
 
 /* ---- Harvesting ---------------------------------------------------------------------------- */
 
-/* Ends operations of which nothing but the event is left, from `head` on: their records are free again
- * at once. Stops at the first that is not one of them. Returns the new head. */
-static inline uint32_t harvest_landing(struct kula_ring *ring,
-                                       const struct kula__uring_state *state,
-                                       uint32_t head,
-                                       uint32_t tail)
+/* Ends operations of which nothing but the event is left: their records are free again at once. Goes on
+ * while the completions lie one after the other in memory, there is room for events, and no other kind
+ * of completion comes. Returns how many there were. */
+static inline uint32_t land(struct kula_ring *ring,
+                            const struct kula__uring_state *state,
+                            uint32_t head,
+                            uint32_t ready)
 {
-    if (kula__unlikely(ring->done.head || ring->event_slot || ring->closing_down)) {
-        return head;
-    }
-    struct kula__landed *landed = ring->landed_end;
-    if (ring->landed_next == landed) {
-        landed = ring->landed_next = ring->landed;
-    }
-    uint32_t room = (uint32_t)(ring->landed + KULA__LANDED - landed);
-    uint32_t end = tail - head < room ? tail : head + room;
-    const struct io_uring_cqe *cqes = state->cqes;
-    uint32_t mask = state->cq_mask;
+    uint32_t first = head & state->cq_mask;
+    uint32_t run = state->cq_mask + 1 - first;
+    run = ready < run ? ready : run;
+    run = run < KULA__LANDED ? run : KULA__LANDED;
+    const struct io_uring_cqe *start = &state->cqes[first];
+    const struct io_uring_cqe *cqe = start;
+    const struct io_uring_cqe *end = start + run;
+    struct kula__landed *landed = ring->landed;
     struct kula__slot *free_operations = ring->free_operations;
-    for (; head != end; head++) {
-        const struct io_uring_cqe *cqe = &cqes[head & mask];
+    for (; cqe != end; cqe++) {
         uint64_t word = cqe->user_data;
         /* what comes back is a word that was sent, or a token, whose index is 0: both have a record */
         struct kula__slot *slot = kula__slot_at(kula__word_index(word));
+        int32_t result = cqe->res;
         if (kula__unlikely(kula__slot_word(slot) != word || slot->attention ||
-                           slot->kind != KULA__KIND_OPERATION || cqe->res < 0)) {
+                           slot->kind != KULA__KIND_OPERATION || result < 0)) {
             break;
         }
         landed->op = word;
-        landed->result = cqe->res;
+        landed->result = result;
         landed->user = slot->user;
         landed++;
         kula__word_undo(slot, word);
@@ -357,8 +386,14 @@ static inline uint32_t harvest_landing(struct kula_ring *ring,
         free_operations = slot;
     }
     ring->free_operations = free_operations;
+    ring->landed_next = ring->landed;
     ring->landed_end = landed;
-    return head;
+    return (uint32_t)(cqe - start);
+}
+
+static inline bool may_land(const struct kula_ring *ring)
+{
+    return !ring->done.head && !ring->event_slot && ring->landed_next == ring->landed_end;
 }
 
 /* Ends operations up to the first completion that does not simply end one. It calls nothing, so that
@@ -369,7 +404,10 @@ static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_stat
     uint32_t mask = state->cq_mask;
     /* acquire: the completions before the tail that covers them */
     uint32_t tail = io_uring_smp_load_acquire(state->cq_tail);
-    uint32_t first = harvest_landing(ring, state, state->head, tail);
+    uint32_t first = state->head;
+    if (may_land(ring) && !ring->closing_down) {
+        first += land(ring, state, first, tail - first);
+    }
     uint32_t head = first;
     struct kula__slot **done_tail = ring->done.tail;
     for (; head != tail; head++) {
@@ -488,23 +526,68 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
     return 0;
 }
 
+/* Writes the entries of pending no-operations and simple transfers that lie one after the other in
+ * memory, starting with an empty queue. Whatever is left is for fill(). */
+static inline void fill_run(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    uint32_t first = state->tail & state->sq_mask;
+    struct io_uring_sqe *start = &state->sqes[first];
+    struct io_uring_sqe *sqe = start;
+    struct io_uring_sqe *end = &state->sqes[state->sq_entries];
+    uint32_t direct = state->direct;
+    uint32_t nop = direct >> KULA__OP_NOP & 1 ? KULA__OP_NOP : KULA__OP_NONE;
+    struct kula__slot *slot = ring->pending.head;
+    do {
+        if (slot->operation == nop) {
+            nop_entry(sqe, slot);
+        } else if (!direct_entry(ring, slot, direct, sqe)) {
+            break;
+        }
+        sqe++;
+        slot = slot->next;
+    } while (slot && sqe != end);
+    ring->pending.head = slot;
+    state->tail += (uint32_t)(sqe - start);
+    /* release: the kernel sees the entries before the tail that covers them */
+    io_uring_smp_store_release(state->sq_tail, state->tail);
+}
+
 int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
-    if (kula__unlikely(!ring->pending.head || state->again.head || state->cancels.head)) {
+    /* The common round, and nothing else: both queues are empty, nothing is to be done again, and the
+     * kernel does not ask for us. */
+    bool usual = ring->pending.head && !state->again.head && !state->cancels.head &&
+                 unsent(state) == 0 && state->in_kernel == UINT32_MAX &&
+                 io_uring_smp_load_acquire(state->cq_tail) == state->head && !wants_us(state);
+    if (kula__unlikely(!usual)) {
         return wait_on(ring, state, timeout_ns);
     }
-    /* One batch that the queue holds and that completes at once. */
-    fill(ring, state);
-    reap_before_submitting(ring, state);
-    uint32_t to_submit = unsent(state);
+    uint32_t tail = state->tail;
+    fill_run(ring, state);
+    if (kula__unlikely(ring->pending.head)) {
+        fill(ring, state);
+    } else {
+        ring->pending.tail = &ring->pending.head;
+    }
+    uint32_t to_submit = state->tail - tail;
     if (kula__unlikely(to_submit == 0)) { /* none of them was for the kernel */
         return wait_on(ring, state, timeout_ns);
     }
-    int result = enter(state, to_submit, 0, wants_us(state) ? IORING_ENTER_GETEVENTS : 0, NULL);
-    harvest(ring, state);
+    int result = enter_to_submit(state, to_submit);
+    uint32_t ready = io_uring_smp_load_acquire(state->cq_tail) - state->head;
+    if (kula__likely(may_land(ring))) {
+        uint32_t landed = land(ring, state, state->head, ready);
+        ring->in_flight -= landed;
+        state->head += landed;
+        io_uring_smp_store_release(state->cq_head, state->head);
+        ready -= landed;
+    }
+    if (ready > 0) {
+        harvest(ring, state);
+    }
     if (kula__unlikely(result != (int)to_submit || kula__uring_has_more(ring, state) ||
-                       wants_us(state) || (timeout_ns != 0 && !kula__has_events(ring)))) {
+                       (timeout_ns != 0 && !kula__has_events(ring)))) {
         return wait_on(ring, state, timeout_ns);
     }
     return 0;
