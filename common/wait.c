@@ -173,6 +173,7 @@ static inline void forget_event(struct kula_ring *ring)
 {
     ring->event_slot = NULL;
     ring->event.private_holder = 0;
+    ring->event.flags = 0;
     ring->event.error = 0;
 }
 
@@ -243,11 +244,11 @@ struct kula_event *kula_next(struct kula_ring *ring)
     struct kula_event *event = &ring->event;
     const struct kula__landed *landed = ring->landed_next;
     if (landed != ring->landed_end) {
-        /* with these there is no current event that holds anything: see kula__landed */
+        /* with these there is no current event that holds anything: see kula__landed; and the
+         * last one that did has left flags and error at 0 */
         ring->landed_next++;
         event->op = landed->op;
         event->result = landed->result;
-        event->flags = 0;
         event->user = landed->user;
         return event;
     }

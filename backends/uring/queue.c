@@ -8,6 +8,7 @@
 #include "state.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* An enter that is refused is tried that often before its entries wait for another occasion. */
 #define REFUSALS_MAX 16u
@@ -90,11 +91,13 @@ static inline bool is_socket(const struct kula_ring *ring, int fd)
     return kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM;
 }
 
+/* What lies behind user_data in an entry (registered buffers and files, personalities) is 0 from the
+ * beginning and stays so: nothing here writes it. */
 static inline void nop_entry(struct io_uring_sqe *sqe, const struct kula__slot *slot)
 {
-    *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP,
-                                  .fd = -1,
-                                  .user_data = kula__slot_word(slot) };
+    static const struct io_uring_sqe nop = { .opcode = IORING_OP_NOP, .fd = -1 };
+    memcpy(sqe, &nop, offsetof(struct io_uring_sqe, user_data));
+    sqe->user_data = kula__slot_word(slot);
 }
 
 static inline void transfer_entry(struct io_uring_sqe *sqe,
@@ -113,11 +116,6 @@ static inline void transfer_entry(struct io_uring_sqe *sqe,
     sqe->len = slot->length;
     sqe->rw_flags = (__kernel_rwf_t)flags;
     sqe->user_data = kula__slot_word(slot);
-    sqe->buf_index = 0;
-    sqe->personality = 0;
-    sqe->file_index = 0;
-    sqe->addr3 = 0;
-    sqe->__pad2[0] = 0;
 }
 
 /* The entry of a transfer that is simple to prepare; false: it is not. Only files have positions:
@@ -352,21 +350,17 @@ int kula__uring_submit(struct kula_ring *ring)
 /* ---- Harvesting ---------------------------------------------------------------------------- */
 
 /* Ends operations of which nothing but the event is left: their records are free again at once. Goes on
- * while the completions lie one after the other in memory, there is room for events, and no other kind
- * of completion comes. Returns how many there were. */
+ * while no other kind of completion comes, as far as the completions lie one after the other in memory
+ * and there is room for their events. Returns how many there were. */
 static inline uint32_t land(struct kula_ring *ring,
-                            const struct kula__uring_state *state,
-                            uint32_t head,
-                            uint32_t ready)
+                            struct kula__uring_state *state,
+                            struct kula__landed *landed,
+                            uint32_t most)
 {
-    uint32_t first = head & state->cq_mask;
-    uint32_t run = state->cq_mask + 1 - first;
-    run = ready < run ? ready : run;
-    run = run < KULA__LANDED ? run : KULA__LANDED;
-    const struct io_uring_cqe *start = &state->cqes[first];
+    const struct io_uring_cqe *start = &state->cqes[state->head & state->cq_mask];
     const struct io_uring_cqe *cqe = start;
-    const struct io_uring_cqe *end = start + run;
-    struct kula__landed *landed = ring->landed;
+    const struct io_uring_cqe *end = start + most;
+    end = end < state->cqes_end ? end : state->cqes_end;
     struct kula__slot *free_operations = ring->free_operations;
     for (; cqe != end; cqe++) {
         uint64_t word = cqe->user_data;
@@ -385,15 +379,31 @@ static inline uint32_t land(struct kula_ring *ring,
         slot->next = free_operations;
         free_operations = slot;
     }
+    uint32_t count = (uint32_t)(cqe - start);
     ring->free_operations = free_operations;
-    ring->landed_next = ring->landed;
     ring->landed_end = landed;
-    return (uint32_t)(cqe - start);
+    ring->in_flight -= count;
+    state->head += count;
+    /* release: the kernel may write over these from here on */
+    io_uring_smp_store_release(state->cq_head, state->head);
+    return count;
 }
 
-static inline bool may_land(const struct kula_ring *ring)
+/* The same, wherever the completions lie. */
+static void land_all(struct kula_ring *ring, struct kula__uring_state *state, uint32_t tail)
 {
-    return !ring->done.head && !ring->event_slot && ring->landed_next == ring->landed_end;
+    if (ring->done.head || ring->event_slot || ring->closing_down) {
+        return;
+    }
+    if (ring->landed_next == ring->landed_end) {
+        ring->landed_next = ring->landed_end = ring->landed;
+    }
+    uint32_t landed;
+    do {
+        uint32_t room = (uint32_t)(ring->landed + KULA__LANDED - ring->landed_end);
+        uint32_t ready = tail - state->head;
+        landed = land(ring, state, ring->landed_end, ready < room ? ready : room);
+    } while (landed > 0);
 }
 
 /* Ends operations up to the first completion that does not simply end one. It calls nothing, so that
@@ -404,11 +414,8 @@ static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_stat
     uint32_t mask = state->cq_mask;
     /* acquire: the completions before the tail that covers them */
     uint32_t tail = io_uring_smp_load_acquire(state->cq_tail);
-    uint32_t first = state->head;
-    if (may_land(ring) && !ring->closing_down) {
-        first += land(ring, state, first, tail - first);
-    }
-    uint32_t head = first;
+    land_all(ring, state, tail);
+    uint32_t head = state->head;
     struct kula__slot **done_tail = ring->done.tail;
     for (; head != tail; head++) {
         const struct io_uring_cqe *cqe = &cqes[head & mask];
@@ -424,7 +431,7 @@ static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_stat
     *done_tail = NULL;
     ring->done.tail = done_tail;
     ring->in_flight -= head - state->head;
-    ring->done_count += head - first;
+    ring->done_count += head - state->head;
     state->head = head;
     /* release: the kernel may write over these from here on */
     io_uring_smp_store_release(state->cq_head, head);
@@ -526,17 +533,24 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
     return 0;
 }
 
-/* Writes the entries of pending no-operations and simple transfers that lie one after the other in
- * memory, starting with an empty queue. Whatever is left is for fill(). */
-static inline void fill_run(struct kula_ring *ring, struct kula__uring_state *state)
+/* The round that most programs make most of the time, in few instructions: both queues are empty, nothing
+ * is to be done again, all that is pending is simple, its entries and completions lie one after the other
+ * in memory, and of no operation anything but the event is left. It calls nothing that it comes back
+ * from, so that everything stays in registers. What it does not bring to an end is wait_on()'s. */
+int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
 {
-    uint32_t first = state->tail & state->sq_mask;
-    struct io_uring_sqe *start = &state->sqes[first];
-    struct io_uring_sqe *sqe = start;
-    struct io_uring_sqe *end = &state->sqes[state->sq_entries];
-    uint32_t direct = state->direct;
-    uint32_t nop = direct >> KULA__OP_NOP & 1 ? KULA__OP_NOP : KULA__OP_NONE;
+    struct kula__uring_state *state = kula__uring_state_of(ring);
     struct kula__slot *slot = ring->pending.head;
+    if (kula__unlikely(
+            !slot || ((uintptr_t)state->again.head | (uintptr_t)state->cancels.head) != 0 ||
+            unsent(state) != 0 || state->in_kernel != UINT32_MAX ||
+            io_uring_smp_load_acquire(state->cq_tail) != state->head || wants_us(state))) {
+        return wait_on(ring, state, timeout_ns);
+    }
+    uint32_t direct = state->direct;
+    uint8_t nop = state->direct_nop;
+    struct io_uring_sqe *start = &state->sqes[state->tail & state->sq_mask];
+    struct io_uring_sqe *sqe = start;
     do {
         if (slot->operation == nop) {
             nop_entry(sqe, slot);
@@ -545,49 +559,26 @@ static inline void fill_run(struct kula_ring *ring, struct kula__uring_state *st
         }
         sqe++;
         slot = slot->next;
-    } while (slot && sqe != end);
+    } while (slot && sqe != state->sqes_end);
+    uint32_t count = (uint32_t)(sqe - start);
     ring->pending.head = slot;
-    state->tail += (uint32_t)(sqe - start);
+    state->tail += count;
     /* release: the kernel sees the entries before the tail that covers them */
     io_uring_smp_store_release(state->sq_tail, state->tail);
-}
-
-int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
-{
-    struct kula__uring_state *state = kula__uring_state_of(ring);
-    /* The common round, and nothing else: both queues are empty, nothing is to be done again, and the
-     * kernel does not ask for us. */
-    bool usual = ring->pending.head && !state->again.head && !state->cancels.head &&
-                 unsent(state) == 0 && state->in_kernel == UINT32_MAX &&
-                 io_uring_smp_load_acquire(state->cq_tail) == state->head && !wants_us(state);
-    if (kula__unlikely(!usual)) {
+    if (kula__unlikely(slot)) {
         return wait_on(ring, state, timeout_ns);
     }
-    uint32_t tail = state->tail;
-    fill_run(ring, state);
-    if (kula__unlikely(ring->pending.head)) {
-        fill(ring, state);
-    } else {
-        ring->pending.tail = &ring->pending.head;
-    }
-    uint32_t to_submit = state->tail - tail;
-    if (kula__unlikely(to_submit == 0)) { /* none of them was for the kernel */
+    ring->pending.tail = &ring->pending.head;
+    if (kula__unlikely(enter_to_submit(state, count) != (int)count)) {
         return wait_on(ring, state, timeout_ns);
     }
-    int result = enter_to_submit(state, to_submit);
     uint32_t ready = io_uring_smp_load_acquire(state->cq_tail) - state->head;
-    if (kula__likely(may_land(ring))) {
-        uint32_t landed = land(ring, state, state->head, ready);
-        ring->in_flight -= landed;
-        state->head += landed;
-        io_uring_smp_store_release(state->cq_head, state->head);
-        ready -= landed;
+    if (kula__unlikely(ready - 1 >= KULA__LANDED || ring->done.head || ring->event_slot ||
+                       ring->landed_next != ring->landed_end)) {
+        return wait_on(ring, state, timeout_ns);
     }
-    if (ready > 0) {
-        harvest(ring, state);
-    }
-    if (kula__unlikely(result != (int)to_submit || kula__uring_has_more(ring, state) ||
-                       (timeout_ns != 0 && !kula__has_events(ring)))) {
+    ring->landed_next = ring->landed;
+    if (kula__unlikely(land(ring, state, ring->landed, ready) != ready)) {
         return wait_on(ring, state, timeout_ns);
     }
     return 0;

@@ -363,12 +363,14 @@ static void adopt_queues(struct kula__uring_state *state)
     state->sq_flags = ring->sq.kflags;
     state->sq_mask = *ring->sq.kring_mask;
     state->sq_entries = *ring->sq.kring_entries;
+    state->sqes_end = state->sqes + state->sq_entries;
     state->tail = *ring->sq.ktail;
     state->cqes = ring->cq.cqes;
     state->cq_head = ring->cq.khead;
     state->cq_tail = ring->cq.ktail;
     state->cq_mask = *ring->cq.kring_mask;
     state->cq_entries = *ring->cq.kring_entries;
+    state->cqes_end = state->cqes + state->cq_entries;
     state->head = *ring->cq.khead;
     state->enter_fd = ring->ring_fd;
     /* entries are always submitted in the order in which they stand */
@@ -421,6 +423,7 @@ static int prove(struct kula_ring *ring,
     }
     if (ring->routes[KULA__OP_NOP] == KULA_ROUTE_RING) {
         state->direct |= 1u << KULA__OP_NOP;
+        state->direct_nop = KULA__OP_NOP;
         state->unproven &= ~(1u << KULA__OP_NOP);
     }
     return 0;

@@ -39,12 +39,15 @@ struct kula__uring_state {
     uint32_t tail;      /* ours: what has been written */
     uint32_t in_kernel; /* most entries that may be without an answer: UINT32_MAX with NODROP */
     uint32_t direct; /* operations that fill() prepares itself: bit 1 << enum kula__operation */
+    uint8_t direct_nop; /* KULA__OP_NOP if that is one of them, else KULA__OP_NONE */
+    const struct io_uring_sqe *sqes_end;
     int enter_fd;
     uint32_t enter_flags;
 
     /* --- the completion queue --- */
     uint32_t head; /* ours: what has been harvested */
     struct io_uring_cqe *cqes;
+    const struct io_uring_cqe *cqes_end;
     unsigned *cq_head;
     unsigned *cq_tail;
     uint32_t cq_mask;
