@@ -137,9 +137,9 @@ struct kula_config {
     /* sizeof(struct kula_config): lets the struct grow; 0 is -EINVAL. */
     size_t size;
 
-    /* NULL or "auto"; "uring", "epoll", "blocking" (or "stub"), or a list "epoll,blocking" to be
-     * tried in that order, falling through; "strict:uring" fails rather than take another one. The
-     * environment variable KULA_BACKEND has the same form and wins. */
+    /* NULL or "auto"; "uring", "epoll", "blocking" (or "stub"), or a list "epoll,blocking": these are
+     * tried first, in that order, and then the others. "strict:uring" fails rather than take another
+     * one. The environment variable KULA_BACKEND has the same form and wins. */
     const char *backend;
 
     /* Takes features away, to rehearse an older kernel: "op:statx,feat:ext_arg". KULA_MASK has the

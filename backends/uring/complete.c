@@ -58,8 +58,8 @@ static void note_refusal(struct kula_ring *ring,
         ring->routes[operation] == KULA_ROUTE_RING) {
         ring->routes[operation] = kula__uring_detour((enum kula__operation)operation);
         kula__log(
-            &ring->settings, KULA_LOG_WARNING,
-            "uring: the kernel offers %s but has refused every one: done without the ring",
+            &ring->settings, KULA_LOG_INFO,
+            "uring: the kernel has refused every %s so far: done without the ring from now on",
             kula__operation_facts[operation].name);
     }
     kula__uring_release(state, slot);

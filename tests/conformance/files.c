@@ -202,9 +202,6 @@ static void impossible_looks_are_refused(void **state)
 static void opening_a_fifo_waits_for_its_peer_without_holding_up_the_rest(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
-    if (harness_backend_is("blocking")) {
-        SKIP_BECAUSE("the blocking backend opens in place, and this open waits");
-    }
     char path[64];
     char name[128];
     make_directory(path, sizeof path);
