@@ -205,6 +205,7 @@ static inline struct kula_event *pull(struct kula_ring *ring, struct kula__slot 
     event->op = operation;
     memcpy(&event->result, &slot->result, sizeof event->result + sizeof event->flags);
     event->user = slot->user;
+    event->error = 0;
     event->private_holder = operation;
     ring->event_slot = slot;
     slot->next = slot; /* pulled: kula_take may have it */
@@ -252,15 +253,13 @@ struct kula_event *kula_next(struct kula_ring *ring)
         event->user = landed->user;
         return event;
     }
-    struct kula__slot *slot = ring->done.head;
-    if (ring->event_slot) {
-        /* else its buffer was taken, and may be anywhere by now */
-        if (kula__slot_word(ring->event_slot) == event->private_holder + KULA__STEP) {
-            return next_slowly(ring);
-        }
-        forget_event(ring);
+    /* Taking a buffer has left its holder at 0: then it may be anywhere, and the event is over. */
+    if (ring->event_slot && event->private_holder != 0) {
+        return next_slowly(ring);
     }
+    struct kula__slot *slot = ring->done.head;
     if (!slot) {
+        forget_event(ring);
         return kula__unlikely(ring->embedded) ? next_slowly(ring) : NULL;
     }
     return kula__unlikely(slot->event_flags) ? next_slowly(ring) : pull(ring, slot);

@@ -207,17 +207,21 @@ static inline int enter_to_submit(const struct kula__uring_state *state, uint32_
         return error;
     }
 #if defined __x86_64__ && defined __LP64__
-    long result;
-    register long flags __asm__("r10") = state->enter_flags;
+    /* Everything is read first: a sanitizer makes a call of each read, and between a register's own
+     * variable and the instruction that wants it there must be none. */
+    long call = __NR_io_uring_enter;
+    long enter_fd = state->enter_fd;
+    long enter_flags = state->enter_flags;
+    long entries = to_submit;
+    register long flags __asm__("r10") = enter_flags;
     register long signals __asm__("r8") = 0;
     register long signals_bytes __asm__("r9") = 0;
     __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "0"((long)__NR_io_uring_enter), "D"((long)state->enter_fd),
-                       "S"((long)to_submit), "d"(0L), "r"(flags), "r"(signals),
+                     : "+a"(call)
+                     : "D"(enter_fd), "S"(entries), "d"(0L), "r"(flags), "r"(signals),
                        "r"(signals_bytes)
                      : "rcx", "r11", "memory");
-    return (int)result;
+    return (int)call;
 #else
     return io_uring_enter2((unsigned)state->enter_fd, to_submit, 0, state->enter_flags, NULL,
                            _NSIG / 8);
@@ -574,7 +578,7 @@ int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
     }
     uint32_t ready = io_uring_smp_load_acquire(state->cq_tail) - state->head;
     if (kula__unlikely(ready - 1 >= KULA__LANDED || ring->done.head || ring->event_slot ||
-                       ring->landed_next != ring->landed_end)) {
+                       ring->landed_next != ring->landed_end || ring->closing_down)) {
         return wait_on(ring, state, timeout_ns);
     }
     ring->landed_next = ring->landed;
