@@ -37,7 +37,7 @@ int kula__cancel_slot(struct kula_ring *ring, struct kula__slot *slot, uint16_t 
     }
     slot->attention |= why;
     if (slot->attention & KULA__AFTER) {
-        kula__chain_leave(ring, slot);
+        kula__chain_leave(slot);
         kula__refuse(ring, slot, -ECANCELED);
     } else if (slot->attention & KULA__QUEUED) {
         kula__unqueue(ring, slot);

@@ -102,11 +102,10 @@ int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
     slot->attention |= KULA__AFTER;
     kula__cold_of(slot)->epoch = ring->epoch;
     append_successor(first, slot);
-    ring->held_after++;
     return 0;
 }
 
-void kula__chain_leave(struct kula_ring *ring, struct kula__slot *slot)
+void kula__chain_leave(struct kula__slot *slot)
 {
     struct kula__slot *other = kula__cold_of(slot)->predecessor;
     struct kula__slot **link = &kula__cold_of(other)->successors;
@@ -115,7 +114,6 @@ void kula__chain_leave(struct kula_ring *ring, struct kula__slot *slot)
     }
     *link = kula__cold_of(slot)->next_successor;
     slot->attention &= (uint16_t)~KULA__AFTER;
-    ring->held_after--;
 }
 
 void kula__chain_end(struct kula_ring *ring, struct kula__slot *slot, bool well)
@@ -129,7 +127,6 @@ void kula__chain_end(struct kula_ring *ring, struct kula__slot *slot, bool well)
         struct kula__slot *successor = next;
         next = kula__cold_of(successor)->next_successor;
         successor->attention &= (uint16_t)~KULA__AFTER;
-        ring->held_after--;
         if (ring->closing_down && successor->operation != KULA__OP_CLOSE) {
             kula__refuse(ring, successor, -ECANCELED);
         } else if (well || (successor->attention & KULA__REGARDLESS)) {

@@ -37,7 +37,9 @@ struct kula__lane {
 };
 
 struct kula__fd {
-    uint32_t pins;   /* operations that name this descriptor and have not ended */
+    uint32_t
+        pins; /* operations that name this descriptor and have not ended, marked KULA__PINNED:
+                      * all but positional transfers on files, see kula__fd_pin() */
     uint8_t kind;    /* enum kula__fd_kind */
     uint8_t closing; /* enum kula__fd_closing */
     uint8_t

@@ -158,7 +158,7 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
         kula__timers_remove(&ring->timers, slot);
     }
     if (attention & KULA__AFTER) {
-        kula__chain_leave(ring, slot);
+        kula__chain_leave(slot);
     }
     if (slot->kind == KULA__KIND_CLOSE) {
         kula__close_done(ring, slot);

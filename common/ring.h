@@ -138,9 +138,7 @@ struct kula_ring {
     uint32_t epoch;                      /* grows with every flush */
     uint32_t done_messages;              /* of done_count: messages */
     struct kula__slot *spare_operations; /* free records of a ring that is being closed */
-    uint32_t held_after;                 /* operations that wait for a predecessor */
     bool inside; /* in kula_submit, kula_wait or kula_close: ends are seen at once */
-    bool abandoned;
     struct kula_ring *next_ring; /* process.c: all rings of the process */
 
     /* --- written by other threads: lines of their own --- */

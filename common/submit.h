@@ -129,7 +129,7 @@ void kula__closing_ask(struct kula_ring *ring); /* asks the operations of new cl
 
 /* ---- chain.c ---- */
 void kula__chain_end(struct kula_ring *ring, struct kula__slot *slot, bool well);
-void kula__chain_leave(struct kula_ring *ring, struct kula__slot *slot);
+void kula__chain_leave(struct kula__slot *slot);
 
 /* ---- cancel.c ---- */
 /* `why` is KULA__CANCEL or KULA__TIMED_OUT. 0 or -EALREADY. */

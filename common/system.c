@@ -164,19 +164,6 @@ int kula__sys_read(int fd, void *data, size_t bytes)
     return count < 0 ? -errno : (int)count;
 }
 
-int kula__sys_write(int fd, const void *data, size_t bytes)
-{
-    int error = kula__fault("write", EIO);
-    if (error) {
-        return error;
-    }
-    ssize_t count;
-    do {
-        count = write(fd, data, bytes);
-    } while (count < 0 && errno == EINTR);
-    return count < 0 ? -errno : (int)count;
-}
-
 /* ---- The wake-up ---- */
 
 static int pipe_open(struct kula__signal *ret_signal)

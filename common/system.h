@@ -47,7 +47,6 @@ int64_t kula__now_ns(void); /* monotonic */
 
 int kula__sys_close(int fd); /* never retried; -EINTR is 0: closed */
 int kula__sys_read(int fd, void *data, size_t bytes);
-int kula__sys_write(int fd, const void *data, size_t bytes);
 
 /* A descriptor to wake a sleeper with: an eventfd, or a pipe off Linux; non-blocking. A signal may be
  * sent from any thread and from a signal handler, and is coalesced. */
