@@ -259,7 +259,9 @@ struct kula_event *kula_next(struct kula_ring *ring)
     }
     struct kula__slot *slot = ring->done.head;
     if (!slot) {
-        forget_event(ring);
+        if (ring->event_slot) {
+            forget_event(ring);
+        }
         return kula__unlikely(ring->embedded) ? next_slowly(ring) : NULL;
     }
     return kula__unlikely(slot->event_flags) ? next_slowly(ring) : pull(ring, slot);

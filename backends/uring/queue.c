@@ -353,6 +353,23 @@ int kula__uring_submit(struct kula_ring *ring)
 
 /* ---- Harvesting ---------------------------------------------------------------------------- */
 
+/* Whether nothing but the event will be left of an operation. Of those that come from the ring only a
+ * no-operation has neither buffer, descriptor nor block; three members are compared as one. */
+static inline bool is_bare(const struct kula__slot *slot)
+{
+    static const struct kula__slot bare = { .operation = KULA__OP_NOP,
+                                            .kind = KULA__KIND_OPERATION };
+    uint32_t found;
+    uint32_t wanted;
+    static_assert(offsetof(struct kula__slot, fd) - offsetof(struct kula__slot, operation) ==
+                      sizeof found,
+                  "operation, kind and attention lie together");
+    const size_t offset = offsetof(struct kula__slot, operation);
+    memcpy(&found, (const char *)slot + offset, sizeof found);
+    memcpy(&wanted, (const char *)&bare + offset, sizeof wanted);
+    return found == wanted;
+}
+
 /* Ends operations of which nothing but the event is left: their records are free again at once. Goes on
  * while no other kind of completion comes, as far as the completions lie one after the other in memory
  * and there is room for their events. Returns how many there were. */
@@ -371,8 +388,7 @@ static inline uint32_t land(struct kula_ring *ring,
         /* what comes back is a word that was sent, or a token, whose index is 0: both have a record */
         struct kula__slot *slot = kula__slot_at(kula__word_index(word));
         int32_t result = cqe->res;
-        if (kula__unlikely(kula__slot_word(slot) != word || slot->attention ||
-                           slot->kind != KULA__KIND_OPERATION || result < 0)) {
+        if (kula__unlikely(kula__slot_word(slot) != word || !is_bare(slot) || result < 0)) {
             break;
         }
         landed->op = word;
