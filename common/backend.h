@@ -2,8 +2,8 @@
  *
  * A backend is one const table. Nothing in it is optional. All functions run on the ring's owner
  * thread, and none of them calls a function of the program (but for kula_offload on a backend
- * without workers). An operation reaches a backend when it may start: checked, pinned, its turn in
- * its descriptor's lane, its predecessor over. From then on its record is the backend's, until the
+ * without workers). An operation reaches a backend when it may start: checked, its descriptor's
+ * record there, its turn in that descriptor's lane, its predecessor over. From then on its record is the backend's, until the
  * backend gives it to kula__finish(). The way of one operation:
  *
  *     kula_read      check, take record and buffer, put on ring->pending

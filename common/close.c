@@ -100,9 +100,9 @@ static void pin(struct kula__slot *slot, void *arg)
     }
 }
 
-/* Positional operations on files are not counted when they are handed over and when they end: that
- * would cost each of them 20 instructions, for the sake of a question that is asked once in the life
- * of a descriptor. They are found when it is asked. */
+/* Positional operations on files are not counted when they are handed over and when they end: every
+ * one of them would pay for a question that is asked once in the life of a descriptor. They are found
+ * when it is asked. */
 void kula__fd_pin(struct kula_ring *ring, struct kula__fd *record, int fd)
 {
     if (record->kind == KULA__FD_FILE && ring->in_flight > 0) {
