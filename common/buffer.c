@@ -1,6 +1,7 @@
 /* buffer.c - kula_alloc, kula_free and what a program may ask of a buffer or a vec that it holds. */
 #include "buffer.h"
 
+#include "memory.h"
 #include "misuse.h"
 #include "pool.h"
 #include "ring.h"
@@ -23,7 +24,7 @@ static struct kula__slot *held_buffer(kula_buf buffer, const char *operation)
 {
     uint64_t word = kula__handle_word(buffer);
     struct kula__slot *slot = held_by_program(word);
-    if (kula__unlikely(!slot || slot->kind == KULA__KIND_VEC)) {
+    if (kula__unlikely(!slot || slot->kind > KULA__KIND_SPECIAL)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
         return NULL;
     }
@@ -60,17 +61,16 @@ void kula__slot_return(struct kula__slot *slot, uint64_t word)
         kula__vec_return_members(slot);
     }
     kula__word_recycle(slot, word);
-    kula__pool_give(slot);
+    kula__memory_give(slot);
 }
 
-/* Frees what `word` names if the program holds it and it is of the right kind. */
-static void free_held(uint64_t word, bool vec, const char *operation)
+void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operation)
 {
     if (word == 0) {
         return;
     }
     struct kula__slot *slot = held_by_program(word);
-    if (!slot || (slot->kind == KULA__KIND_VEC) != vec) {
+    if (!slot || !kula__kind_fits(slot, wanted)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
         return;
     }
@@ -82,15 +82,15 @@ static void free_held(uint64_t word, bool vec, const char *operation)
         kula__misuse(operation, word, kula__misuse_reason(word));
         return;
     }
-    if (vec) {
+    if (slot->kind == KULA__KIND_VEC) {
         kula__vec_return_members(slot);
     }
-    kula__pool_give(slot);
+    kula__memory_give(slot);
 }
 
 void kula_free_(kula_buf buffer)
 {
-    free_held(kula__handle_word(buffer), false, "kula_free");
+    kula__handle_free(kula__handle_word(buffer), KULA__KIND_BUFFER, "kula_free");
 }
 
 unsigned char *kula_bytes_(kula_buf buffer)
@@ -180,17 +180,18 @@ size_t kula_vec_count(kula_vec vec)
 
 void kula_vec_free_(kula_vec vec)
 {
-    free_held(kula__handle_word(vec), true, "kula_vec_free");
+    kula__handle_free(kula__handle_word(vec), KULA__KIND_VEC, "kula_vec_free");
 }
 
-struct kula__slot *kula__vec_take_member(struct kula__slot *vec)
+struct kula__slot *kula__vec_take_member(struct kula__slot *vec, enum kula__kind wanted)
 {
     struct kula__cold *cold = kula__cold_of(vec);
     struct kula__slot *member = cold->vec_first;
-    if (member) {
-        cold->vec_first = member->next;
-        cold->vec_count--;
+    if (!member || (wanted != KULA__KIND_NONE && !kula__kind_fits(member, wanted))) {
+        return NULL;
     }
+    cold->vec_first = member->next;
+    cold->vec_count--;
     return member;
 }
 
@@ -198,7 +199,7 @@ static void give_unfinished(struct kula__slot *slot)
 {
     kula__slot_claim(slot, 0);
     kula__word_undo(slot, kula__slot_word(slot));
-    kula__pool_give(slot);
+    kula__memory_give(slot);
 }
 
 void kula__slot_return_unfinished(struct kula__slot *slot)
@@ -209,11 +210,11 @@ void kula__slot_return_unfinished(struct kula__slot *slot)
     give_unfinished(slot);
 }
 
-/* Its members are buffers, never vecs. */
+/* Its members are buffers and references, never vecs. */
 void kula__vec_return_members(struct kula__slot *vec)
 {
     struct kula__slot *member;
-    while ((member = kula__vec_take_member(vec))) {
+    while ((member = kula__vec_take_member(vec, KULA__KIND_NONE))) {
         give_unfinished(member);
     }
 }

@@ -14,10 +14,15 @@ void kula__slot_return(struct kula__slot *slot, uint64_t word);
 /* The same for one whose word still says that the ring has it, and of which no event was made. */
 void kula__slot_return_unfinished(struct kula__slot *slot);
 
-/* The first of the buffers in a vec, taken out; NULL when there is none left. Its word still says
- * that the ring has it. */
-struct kula__slot *kula__vec_take_member(struct kula__slot *vec);
+/* The first member of a vec, taken out; NULL when there is none left, or when it is not what is wanted:
+ * BUFFER (any exclusive one), REF, or NONE for whatever comes. Its word still says that the ring
+ * has it. */
+struct kula__slot *kula__vec_take_member(struct kula__slot *vec, enum kula__kind wanted);
 
 void kula__vec_return_members(struct kula__slot *vec);
+
+/* Frees what the program holds under `word`, if it is of the wanted kind (as kula__kind_fits); 0 is
+ * fine; anything else is misuse of `operation`. */
+void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operation);
 
 #endif

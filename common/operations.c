@@ -55,7 +55,7 @@ static inline kula_op transfer(struct kula_ring *ring,
                                void *user)
 {
     uint64_t word = kula__handle_word(buffer);
-    struct kula__slot *slot = kula__hand_over(ring, word, false);
+    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_BUFFER);
     if (kula__unlikely(!slot)) {
         return kula__hand_over_refused(ring, word, operation, user);
     }
@@ -179,7 +179,7 @@ static kula_op transfer_vec(struct kula_ring *ring,
                             void *user)
 {
     uint64_t word = kula__handle_word(vec);
-    struct kula__slot *slot = kula__hand_over(ring, word, true);
+    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_VEC);
     if (!slot) {
         return kula__hand_over_refused(ring, word, operation, user);
     }

@@ -183,6 +183,7 @@ static void give_memory(struct kula__slot *slot,
 {
     struct kula__cold *cold = kula__cold_of(slot);
     slot->kind = (uint8_t)kind;
+    cold->memory = kind == KULA__KIND_LARGE ? KULA__MEMORY_LARGE : KULA__MEMORY_CLASSED;
     cold->base = memory;
     cold->size_class = size_class;
 }

@@ -53,13 +53,16 @@ enum kula__holder {
     KULA__HELD_BY_NOBODY = 3,
 };
 
-/* What a record is. Zero: never used. */
+/* What a record is. Zero: never used. The kinds of exclusive buffers come first, the plain ones before
+ * the others, so that a short way asks one question. */
 enum kula__kind {
     KULA__KIND_NONE = 0,
+    KULA__KIND_BUFFER, /* a plain buffer of a size class; home: its pool */
+    KULA__KIND_LARGE,  /* a plain buffer with a mapping of its own; home: its pool */
+    KULA__KIND_SPECIAL, /* an exclusive buffer of any other sort: see cold->memory, cold->traits */
+    KULA__KIND_REF,     /* a counted reference to memory that is shared; home: a pool */
+    KULA__KIND_VEC,     /* a list of buffers; home: its pool */
     KULA__KIND_OPERATION, /* an operation without a buffer; home: the ring's operation table */
-    KULA__KIND_BUFFER,    /* a pool buffer of a size class; home: its pool */
-    KULA__KIND_LARGE,     /* a buffer with a mapping of its own; home: its pool */
-    KULA__KIND_VEC,       /* a list of buffers; home: its pool */
     KULA__KIND_MESSAGE,   /* a message without a buffer; home: the receiving ring */
     KULA__KIND_CLOSE, /* the close of a descriptor; home: its descriptor, or as an operation */
 };
@@ -87,6 +90,23 @@ enum kula__attention {
 #define KULA__ATTENTION_AT_END                                                                 \
     (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE | \
      KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__PINNED)
+
+/* How the memory of a buffer goes home (memory.c). */
+enum kula__memory {
+    KULA__MEMORY_NONE = 0, /* it is the parent's, or constant: nothing to do */
+    KULA__MEMORY_CLASSED,  /* cut from a region of its home pool, stays with the record */
+    KULA__MEMORY_LARGE,    /* a mapping of its own */
+    KULA__MEMORY_VOUCHED,  /* the program's: a function is told */
+    KULA__MEMORY_POOL,     /* of a kula_pool */
+};
+
+/* What else there is to know about it. */
+enum kula__trait {
+    KULA__SHARED = 1 << 0,     /* `users` counts: parts and references depend on it */
+    KULA__WATCHED = 1 << 1,    /* checked mode follows it */
+    KULA__REGISTERED = 1 << 2, /* a ring's kernel side knows it */
+    KULA__WIPED = 1 << 3,      /* zeroed on its way home */
+};
 
 /* The hot record: one cache line. While it is in flight `next` is whoever's list it is in: pending,
  * a lane of a descriptor, a backend's own, the workers', done. */
@@ -125,6 +145,13 @@ struct kula__slot {
 static_assert(sizeof(struct kula__slot) == 64, "a record is one cache line");
 #endif
 
+/* Whether a record may stand where `wanted` is: BUFFER stands for all exclusive buffers. */
+static inline bool kula__kind_fits(const struct kula__slot *slot, enum kula__kind wanted)
+{
+    return wanted == KULA__KIND_BUFFER ? slot->kind <= KULA__KIND_SPECIAL
+                                       : slot->kind == wanted;
+}
+
 /* The cold record, under the same index: only what an attention bit, or the kind, says is valid. */
 struct kula__cold {
     void *block;                   /* BLOCK: address, path, iovecs, stat (see block.h) */
@@ -141,6 +168,12 @@ struct kula__cold {
 
     unsigned char *base;    /* buffers: first byte of the whole */
     uint32_t base_capacity; /* buffers: what was asked for */
+    uint8_t memory;         /* buffers, references: enum kula__memory */
+    uint8_t traits;         /* SPECIAL, REF: enum kula__trait */
+    _Atomic uint32_t users; /* SHARED: how many handles are for this memory, its own included */
+    struct kula__slot
+        *parent;  /* whose memory it is, when it is not its own; it counts in its users */
+    void *keeper; /* VOUCHED: what to call; POOL: the pool; see memory.h */
     uint32_t size_class; /* buffers: which list of the pool; large: bytes mapped / page size */
 
     struct kula__slot *vec_first; /* VEC: members, linked by next */

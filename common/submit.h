@@ -34,10 +34,11 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
                                 enum kula__operation operation,
                                 void *user);
 
-/* Takes a buffer (or vec) from the program for an operation; NULL: use kula__hand_over_refused. */
+/* Takes a buffer, reference or vec from the program for an operation; NULL: use
+ * kula__hand_over_refused. */
 static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
                                                  uint64_t word,
-                                                 bool vec)
+                                                 enum kula__kind wanted)
 {
     struct kula__slot *slot;
     if (kula__unlikely(!kula__is_owner(ring) || !(slot = kula__slot_find(word)) ||
@@ -46,7 +47,7 @@ static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
         return NULL;
     }
     /* Only now is the record ours to look at. */
-    if (kula__unlikely((slot->kind == KULA__KIND_VEC) != vec)) {
+    if (kula__unlikely(!kula__kind_fits(slot, wanted))) {
         kula__word_hand_back(slot, word);
         return NULL;
     }

@@ -185,7 +185,7 @@ void kula__event_end(struct kula_ring *ring)
     if (!slot || kula__slot_word(slot) != holder + KULA__STEP) {
         return; /* its buffer was taken, and may be anywhere by now */
     }
-    if (slot->kind == KULA__KIND_BUFFER || slot->kind == KULA__KIND_LARGE) {
+    if (slot->kind <= KULA__KIND_SPECIAL) {
         ring->untaken++;
     }
     kula__recycle(ring, slot);
@@ -267,23 +267,36 @@ struct kula_event *kula_next(struct kula_ring *ring)
     return kula__unlikely(slot->event_flags) ? next_slowly(ring) : pull(ring, slot);
 }
 
-/* Whatever kula_take does not do itself. */
-static __attribute__((__noinline__)) kula_buf take_slowly(uint64_t holder)
+/* Whatever kula_take does not do itself; `wanted` is BUFFER or REF. */
+static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
+                                                       enum kula__kind wanted)
 {
+    uint64_t holder = event->private_holder;
     struct kula__slot *slot = kula__slot_find(holder);
     uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
     if (word != holder + KULA__STEP || slot->next != slot) {
         kula__misuse("kula_take", holder, "the event is over, copied or forged");
         return NULL;
     }
+    if (slot->kind == wanted ||
+        (wanted == KULA__KIND_BUFFER && slot->kind == KULA__KIND_SPECIAL)) {
+        event->private_holder = 0;
+        kula__slot_claim(slot, 0);
+        return kula__word_handle(kula__word_take(slot, holder));
+    }
     struct kula__slot *member =
-        slot->kind == KULA__KIND_VEC ? kula__vec_take_member(slot) : NULL;
+        slot->kind == KULA__KIND_VEC ? kula__vec_take_member(slot, wanted) : NULL;
     if (!member) {
         return NULL;
     }
     uint64_t member_word = kula__slot_word(member);
     kula__word_finish(member, member_word);
     return kula__word_handle(kula__word_take(member, member_word));
+}
+
+kula_ref kula_take_ref(struct kula_event *event)
+{
+    return event && event->private_holder ? take_slowly(event, KULA__KIND_REF) : NULL;
 }
 
 kula_buf kula_take(struct kula_event *event)
@@ -297,9 +310,8 @@ kula_buf kula_take(struct kula_event *event)
     if (kula__unlikely(!slot ||
                        atomic_load_explicit(&slot->word, memory_order_acquire) !=
                            holder + KULA__STEP ||
-                       slot->next != slot ||
-                       (slot->kind != KULA__KIND_BUFFER && slot->kind != KULA__KIND_LARGE))) {
-        return take_slowly(holder);
+                       slot->next != slot || slot->kind > KULA__KIND_LARGE)) {
+        return take_slowly(event, KULA__KIND_BUFFER);
     }
     event->private_holder = 0; /* asking again is in order, and gets nothing */
     kula__slot_claim(slot, 0);

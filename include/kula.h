@@ -61,7 +61,8 @@
  *     is closed by kula_close_fd(), or by you after kula_forget_fd() has answered 0.
  *
  * How to read this file: ring, buffers, operations (kula/operations.h), waiting, asking
- * (kula/report.h), errors. Each function says in prose what it does, then
+ * (kula/report.h), errors; and, when they are needed, shared and split buffers (kula/sharing.h),
+ * kinds of memory (kula/memory.h), pools (kula/pool.h), lent memory (kula/borrow.h). Each function says in prose what it does, then
  *
  *   Sizes:   units and limits
  *   Owner:   who holds what, before and after, on success and on failure
@@ -350,9 +351,35 @@ KULA_INLINE_ void kula_vec_free(kula_vec *vec)
     kula_vec_free_(held);
 }
 
-#define kula_free(buffer)                 kula_free(KULA_BUF_ADDRESS_(buffer))
-#define kula_vec_add(vec, buffer, length) kula_vec_add(vec, KULA_BUF_ADDRESS_(buffer), length)
-#define kula_vec_free(vec)                kula_vec_free(KULA_VEC_ADDRESS_(vec))
+/* kula_vec_add of shared bytes (kula/sharing.h): in C11 and C++ the plain name takes the address of a
+ * kula_ref as well. Such a vec can be written; kula_readv of it ends in -EINVAL.
+ *
+ * Sizes:   length in bytes, 0 to kula_ref_size()
+ * Owner:   the vec holds the reference afterwards; it comes back through kula_take_ref
+ * Errors:  as kula_vec_add
+ * Thread:  the one that holds both
+ * Kernel:  none */
+KULA_INLINE_ void kula_vec_add_ref(kula_vec vec, kula_ref *ref, size_t length)
+{
+    kula_ref held = *ref;
+    KULA_CHECK_LIVE_(held);
+    *ref = NULL;
+    kula_vec_add_ref_(vec, held, length);
+}
+
+#define kula_free(buffer)  kula_free(KULA_BUF_ADDRESS_(buffer))
+#define kula_vec_free(vec) kula_vec_free(KULA_VEC_ADDRESS_(vec))
+#if defined __cplusplus
+extern "C++" {
+KULA_INLINE_ void kula_vec_add(kula_vec vec, kula_ref *ref, size_t length)
+{
+    kula_vec_add_ref(vec, ref, length);
+}
+}
+#elif defined KULA_BUF_OR_REF_
+#    define kula_vec_add(vec, buffer, length) \
+        KULA_BUF_OR_REF_(buffer, kula_vec_add, kula_vec_add_ref)(vec, buffer, length)
+#endif
 
 #ifdef __cplusplus
 }
@@ -361,6 +388,13 @@ KULA_INLINE_ void kula_vec_free(kula_vec *vec)
 /* ---- Operations --------------------------------------------------------------------------- */
 
 #include "kula/operations.h"
+
+/* ---- More about buffers ------------------------------------------------------------------- */
+
+#include "kula/borrow.h"
+#include "kula/memory.h"
+#include "kula/pool.h"
+#include "kula/sharing.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -515,8 +549,30 @@ KULA_INLINE_ int kula_post(struct kula_ring *ring,
     return kula_post_(ring, held, value, pointer);
 }
 
-#define kula_post(ring, buffer, value, pointer) \
-    kula_post(ring, KULA_BUF_ADDRESS_OR_NULL_(buffer), value, pointer)
+/* kula_post with shared bytes: in C11 the plain name takes the address of a kula_ref as well (in C++ a
+ * plain NULL would be ambiguous).
+ *
+ * Sizes:   none
+ * Owner:   the reference is the receiving ring's, then its owner's (kula_take_ref)
+ * Errors:  0; -EINVAL a NULL ring, or an empty, stale or forged handle (misuse)
+ * Thread:  as kula_post
+ * Kernel:  as kula_post */
+KULA_INLINE_ int kula_post_ref(struct kula_ring *ring,
+                               kula_ref *ref,
+                               int32_t value,
+                               void *pointer)
+{
+    kula_ref held = *ref;
+    KULA_CHECK_LIVE_(held);
+    *ref = NULL;
+    KULA_ESCAPE_(pointer);
+    return kula_post_ref_(ring, held, value, pointer);
+}
+
+#if defined KULA_BUF_OR_REF_OR_NULL_
+#    define kula_post(ring, buffer, value, pointer) \
+        KULA_BUF_OR_REF_OR_NULL_(buffer, kula_post, kula_post_ref)(ring, buffer, value, pointer)
+#endif
 
 #ifdef __cplusplus
 }
@@ -561,12 +617,16 @@ KULA_API const char *kula_explain(int32_t result);
 /* Everything that could corrupt memory or lose a buffer is found at run time, refused, and reported
  * through one hook. */
 struct kula_misuse {
-    const char *operation; /* the function that was called, such as "kula_read" */
-    const char *reason;    /* what is wrong, and what to do instead */
-    uint64_t handle;       /* as it was given */
-    uint32_t index;        /* the buffer or operation that it names */
-    uint64_t generation;   /* the generation that it carries */
-    uint64_t current;      /* the generation that is current */
+    const char *operation;      /* the function that was called, such as "kula_read" */
+    const char *reason;         /* what is wrong, and what to do instead */
+    uint64_t handle;            /* as it was given */
+    uint32_t index;             /* the buffer or operation that it names */
+    uint64_t generation;        /* the generation that it carries */
+    uint64_t current;           /* the generation that is current */
+    const char *last_operation; /* what its last hand-over was, such as "kula_send"; or NULL */
+    const void
+        *place; /* where in the program that was: an address in its code. In debug builds of
+                        * the library and with KULA_DEBUG=ownership; else NULL */
 };
 
 typedef void (*kula_misuse_fn)(void *arg, const struct kula_misuse *misuse);

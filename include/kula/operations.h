@@ -161,18 +161,80 @@ KULA_INLINE_ kula_op kula_send(struct kula_ring *ring,
     return kula_send_(ring, fd, held, length, msg_flags, user);
 }
 
+/* kula_write and kula_send of shared bytes: in C11 and C++ the plain names take the address of a
+ * kula_ref as well, and these are what they call then.
+ *
+ * Sizes:   length in bytes, 0 to kula_ref_size(); else as kula_write and kula_send
+ * Owner:   *ref is the ring's at once, NULL in your variable, and comes back with the event
+ *          (kula_take_ref), or is dropped with it. Others may read the bytes meanwhile
+ * Errors:  as kula_write and kula_send
+ * Thread:  owner
+ * Kernel:  as kula_write and kula_send */
+KULA_INLINE_ kula_op kula_write_ref(struct kula_ring *ring,
+                                    int fd,
+                                    kula_ref *ref,
+                                    size_t length,
+                                    int64_t offset,
+                                    void *user)
+{
+    kula_ref held = *ref;
+    KULA_CHECK_LIVE_(held);
+    *ref = NULL;
+    KULA_ESCAPE_(user);
+    return kula_write_ref_(ring, fd, held, length, offset, user);
+}
+KULA_INLINE_ kula_op kula_send_ref(struct kula_ring *ring,
+                                   int fd,
+                                   kula_ref *ref,
+                                   size_t length,
+                                   int msg_flags,
+                                   void *user)
+{
+    kula_ref held = *ref;
+    KULA_CHECK_LIVE_(held);
+    *ref = NULL;
+    KULA_ESCAPE_(user);
+    return kula_send_ref_(ring, fd, held, length, msg_flags, user);
+}
+
 #define kula_read(ring, fd, buffer, length, offset, user) \
     kula_read(ring, fd, KULA_BUF_ADDRESS_(buffer), length, offset, user)
-#define kula_write(ring, fd, buffer, length, offset, user) \
-    kula_write(ring, fd, KULA_BUF_ADDRESS_(buffer), length, offset, user)
 #define kula_readv(ring, fd, vec, offset, user) \
     kula_readv(ring, fd, KULA_VEC_ADDRESS_(vec), offset, user)
 #define kula_writev(ring, fd, vec, offset, user) \
     kula_writev(ring, fd, KULA_VEC_ADDRESS_(vec), offset, user)
 #define kula_recv(ring, fd, buffer, length, msg_flags, user) \
     kula_recv(ring, fd, KULA_BUF_ADDRESS_(buffer), length, msg_flags, user)
-#define kula_send(ring, fd, buffer, length, msg_flags, user) \
-    kula_send(ring, fd, KULA_BUF_ADDRESS_(buffer), length, msg_flags, user)
+
+#if defined __cplusplus
+extern "C++" {
+KULA_INLINE_ kula_op kula_write(struct kula_ring *ring,
+                                int fd,
+                                kula_ref *ref,
+                                size_t length,
+                                int64_t offset,
+                                void *user)
+{
+    return kula_write_ref(ring, fd, ref, length, offset, user);
+}
+KULA_INLINE_ kula_op kula_send(struct kula_ring *ring,
+                               int fd,
+                               kula_ref *ref,
+                               size_t length,
+                               int msg_flags,
+                               void *user)
+{
+    return kula_send_ref(ring, fd, ref, length, msg_flags, user);
+}
+}
+#elif defined KULA_BUF_OR_REF_
+#    define kula_write(ring, fd, buffer, length, offset, user) \
+        KULA_BUF_OR_REF_(buffer, kula_write, kula_write_ref)   \
+        (ring, fd, buffer, length, offset, user)
+#    define kula_send(ring, fd, buffer, length, msg_flags, user) \
+        KULA_BUF_OR_REF_(buffer, kula_send, kula_send_ref)       \
+        (ring, fd, buffer, length, msg_flags, user)
+#endif
 
 /* ---- Operations without a buffer ---------------------------------------------------------- */
 
