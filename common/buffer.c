@@ -20,7 +20,7 @@ static struct kula__slot *held_by_program(uint64_t word)
     return NULL;
 }
 
-static struct kula__slot *held_buffer(kula_buf buffer, const char *operation)
+static struct kula__slot *held_buffer(const struct kula_buf_s *buffer, const char *operation)
 {
     uint64_t word = kula__handle_word(buffer);
     struct kula__slot *slot = held_by_program(word);
@@ -31,7 +31,7 @@ static struct kula__slot *held_buffer(kula_buf buffer, const char *operation)
     return slot;
 }
 
-static struct kula__slot *held_vec(kula_vec vec, const char *operation)
+static struct kula__slot *held_vec(const struct kula_vec_s *vec, const char *operation)
 {
     uint64_t word = kula__handle_word(vec);
     struct kula__slot *slot = held_by_program(word);
@@ -105,7 +105,7 @@ size_t kula_capacity_(kula_buf buffer)
     return slot ? slot->capacity : 0;
 }
 
-int kula_window(kula_buf buffer, size_t offset)
+int kula_window(const struct kula_buf_s *buffer, size_t offset)
 {
     struct kula__slot *slot = held_buffer(buffer, "kula_window");
     if (!slot) {
@@ -141,7 +141,7 @@ kula_vec kula_vec_new(struct kula_ring *ring)
     return kula__word_handle(kula__word_allocate(slot));
 }
 
-void kula_vec_add_(kula_vec vec, kula_buf buffer, size_t length)
+void kula_vec_add_(const struct kula_vec_s *vec, kula_buf buffer, size_t length)
 {
     uint64_t word = kula__handle_word(buffer);
     struct kula__slot *member = held_buffer(buffer, "kula_vec_add");

@@ -298,7 +298,7 @@ KULA_INLINE_ size_t kula_capacity(kula_buf buffer)
  * Errors:  -EINVAL offset beyond the end; -EBADF stale or forged handle (misuse)
  * Thread:  the one that holds the buffer
  * Kernel:  none */
-KULA_API int kula_window(kula_buf buffer, size_t offset) KULA_NONNULL_(1);
+KULA_API int kula_window(const struct kula_buf_s *buffer, size_t offset) KULA_NONNULL_(1);
 
 /* Makes an empty list of buffers for kula_readv or kula_writev.
  *
@@ -540,13 +540,13 @@ KULA_INLINE_ int kula_post(struct kula_ring *ring,
                            void *pointer)
 {
     kula_buf held = NULL;
+    KULA_ESCAPE_(pointer);
     if (buffer) {
         held = *buffer;
         KULA_CHECK_LIVE_(held);
         *buffer = NULL;
     }
-    KULA_ESCAPE_(pointer);
-    return kula_post_(ring, held, value, pointer);
+    return kula_post_(ring, held, value, KULA_USER_(pointer));
 }
 
 /* kula_post with shared bytes: in C11 the plain name takes the address of a kula_ref as well (in C++ a
@@ -564,9 +564,9 @@ KULA_INLINE_ int kula_post_ref(struct kula_ring *ring,
 {
     kula_ref held = *ref;
     KULA_CHECK_LIVE_(held);
-    *ref = NULL;
     KULA_ESCAPE_(pointer);
-    return kula_post_ref_(ring, held, value, pointer);
+    *ref = NULL;
+    return kula_post_ref_(ring, held, value, KULA_USER_(pointer));
 }
 
 #if defined KULA_BUF_OR_REF_OR_NULL_

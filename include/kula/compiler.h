@@ -81,13 +81,11 @@ extern "C" {
 /* A call that survives optimisation is reported with its text: it survives only where the
  * compiler has proved that the handle is empty, or that the length is larger than the buffer.
  * The attribute is "warning", so that a program with an invariant that the compiler cannot see is
- * told and not stopped; our own builds turn it into an error. */
+ * told and not stopped; our own builds turn it into an error. Both functions exist and do nothing:
+ * what happens then is that the call after them is refused. */
 #if (KULA_GCC_ || KULA_CLANG_ >= 14) && KULA_HAS_ATTRIBUTE_(warning) && \
     !defined __clang_analyzer__
-void kula_static_moved_(void) __attribute__((
-    __warning__("kula: this handle is empty here: its buffer was already handed over")));
-void kula_static_length_(void)
-    __attribute__((__warning__("kula: this length is larger than the buffer")));
+#    define KULA_SURVIVES_(text) __attribute__((__warning__(text)))
 #    define KULA_CHECK_LIVE_(handle)                                          \
         do {                                                                  \
             if (__builtin_constant_p((handle) == NULL) && (handle) == NULL) { \
@@ -105,17 +103,26 @@ void kula_static_length_(void)
             }                                                              \
         } while (0)
 #else
+#    define KULA_SURVIVES_(text)
 #    define KULA_CHECK_LIVE_(handle)           ((void)0)
 #    define KULA_CHECK_LENGTH_(handle, length) ((void)(length))
 #endif
+KULA_API void kula_static_moved_(void)
+    KULA_SURVIVES_("kula: this handle is empty here: its buffer was already handed over");
+KULA_API void kula_static_length_(void)
+    KULA_SURVIVES_("kula: this length is larger than the buffer");
 
-/* clang's analyser (seen in 22) believes that the other arguments of an annotated call do not
- * escape, and would call `user` leaked. This call exists for the analyser only. */
+/* For clang's analyser only. It believes that the other arguments of an annotated call do not
+ * escape (seen in 22), and would call `user` leaked: so `user` goes to a call of its own. That call
+ * comes before the variable is emptied, and the annotated one gets no `user`: the analyser takes it
+ * that a call changes whatever it can reach, and `user` is often the struct with the variable. */
 #if defined __clang_analyzer__
-void kula_analyzer_escape_(const void *pointer);
+void kula_analyzer_escape_(void *pointer);
 #    define KULA_ESCAPE_(pointer) kula_analyzer_escape_(pointer)
+#    define KULA_USER_(pointer)   NULL
 #else
 #    define KULA_ESCAPE_(pointer) ((void)0)
+#    define KULA_USER_(pointer)   (pointer)
 #endif
 
 #ifdef __cplusplus

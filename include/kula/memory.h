@@ -115,6 +115,8 @@ KULA_INLINE_ kula_buf kula_vouch(struct kula_ring *ring,
                                  void *arg)
 {
     KULA_CHECK_LENGTH_(memory, size);
+    KULA_ESCAPE_(memory);
+    KULA_ESCAPE_(arg);
     return kula_vouch_(ring, memory, size, release, arg);
 }
 

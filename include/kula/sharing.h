@@ -130,7 +130,7 @@ KULA_INLINE_ size_t kula_ref_size(kula_ref ref)
  * Errors:  0 for an empty, stale or forged handle (misuse)
  * Thread:  the one that holds the reference
  * Kernel:  none */
-KULA_API uint32_t kula_ref_count(kula_ref ref) KULA_NONNULL_(1);
+KULA_API uint32_t kula_ref_count(const struct kula_ref_s *ref) KULA_NONNULL_(1);
 
 /* Makes the only reference an exclusive buffer again: the whole of what was frozen, with the same
  * window, whichever part the reference showed.
