@@ -14,11 +14,16 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
-def need(*tools):
-    """Skips the test when one of the programs is not installed."""
+def need(*tools, installer="ci/deps"):
+    """Skips the test when one of the programs is not installed. KULA_EXPECT_TOOLS=spin,gcc names
+    those whose absence is a failure."""
+    expected = os.environ.get("KULA_EXPECT_TOOLS", "").split(",")
     for tool in tools:
         if not shutil.which(tool):
-            skip(f"{tool} is not installed (ci/deps installs it)")
+            if tool in expected:
+                print(f"{tool} is expected, and is not installed ({installer} installs it)")
+                sys.exit(1)
+            skip(f"{tool} is not installed ({installer} installs it)")
 
 
 def run(command, **options):
