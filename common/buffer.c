@@ -74,12 +74,15 @@ void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operat
         kula__misuse(operation, word, kula__misuse_reason(word));
         return;
     }
-    if (kula__pool_is_of_parent(slot)) {
-        kula__misuse(operation, word, "the buffer belongs to the parent process");
-        return;
-    }
     if (!kula__word_free(slot, word)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
+        return;
+    }
+    /* Not before the record is ours: until then another thread with a second handle may free the last
+     * buffer of a pool whose ring is gone, and the pool with it. In a child the record stays free and
+     * in no list. */
+    if (kula__pool_is_of_parent(slot)) {
+        kula__misuse(operation, word, "the buffer belongs to the parent process");
         return;
     }
     if (slot->kind == KULA__KIND_VEC) {

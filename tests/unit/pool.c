@@ -155,6 +155,61 @@ static void a_closed_pool_lives_until_its_last_buffer_comes_back(void **state)
     }
 }
 
+struct racer {
+    pthread_t thread;
+    kula_buf handle;
+    pthread_barrier_t *start;
+};
+
+static void *free_it(void *arg)
+{
+    struct racer *racer = arg;
+    pthread_barrier_wait(racer->start);
+    kula_free(&racer->handle);
+    return NULL;
+}
+
+static void count(void *arg, const struct kula_misuse *misuse)
+{
+    (void)misuse;
+    atomic_fetch_add((atomic_uint *)arg, 1);
+}
+
+/* The ring is gone, so whoever frees the buffer ends its pool, and the other one must not look at it
+ * (found by tests/model/rings.pml). */
+static void two_threads_free_the_last_buffer_of_a_closed_ring_and_one_is_refused(void **state)
+{
+    (void)state;
+    enum {
+        ROUNDS = 2000
+    };
+    atomic_uint refused = 0;
+    kula_on_misuse(count, &refused);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct kula_config config = KULA_CONFIG_INIT;
+        config.backend = "strict:blocking";
+        config.flags = KULA_CONFIG_IGNORE_ENV;
+        struct kula_ring *ring = NULL;
+        assert_int_equal(kula_open(&config, &ring), 0);
+        kula_buf buffer = kula_alloc(ring, 64);
+        assert_non_null(buffer);
+        assert_int_equal(kula_close(&ring, 0), 0);
+        pthread_barrier_t start;
+        pthread_barrier_init(&start, NULL, 2);
+        struct racer racers[2];
+        for (int i = 0; i < 2; i++) {
+            racers[i] = (struct racer){ .handle = buffer, .start = &start };
+            assert_int_equal(pthread_create(&racers[i].thread, NULL, free_it, &racers[i]), 0);
+        }
+        for (int i = 0; i < 2; i++) {
+            pthread_join(racers[i].thread, NULL);
+        }
+        pthread_barrier_destroy(&start);
+        assert_int_equal(refused, round + 1);
+    }
+    kula_on_misuse(NULL, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +219,7 @@ int main(void)
         cmocka_unit_test(memory_that_came_back_is_used_again),
         cmocka_unit_test(four_threads_give_back_while_the_owner_takes),
         cmocka_unit_test(a_closed_pool_lives_until_its_last_buffer_comes_back),
+        cmocka_unit_test(two_threads_free_the_last_buffer_of_a_closed_ring_and_one_is_refused),
     };
     return UNIT_MAIN(tests);
 }
