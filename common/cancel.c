@@ -79,43 +79,76 @@ int kula_cancel(struct kula_ring *ring, kula_op op)
     return slot && list_has(&ring->early, slot) ? -EALREADY : -ENOENT;
 }
 
+/* Which operations of a ring are meant. */
 struct matches {
     struct kula_ring *ring;
-    int fd; /* -1: all */
+    int fd;                         /* -1: all */
+    const struct kula__slot *scope; /* NULL: all */
     uint32_t asked;
 };
+
+static bool is_match(const struct matches *matches, const struct kula__slot *slot)
+{
+    return (matches->fd < 0 || slot->fd == matches->fd) &&
+           (!matches->scope ||
+            (slot->kind == KULA__KIND_LENT && kula__cold_of(slot)->keeper == matches->scope));
+}
 
 static void cancel_match(struct kula__slot *slot, void *arg)
 {
     struct matches *matches = arg;
-    if ((matches->fd >= 0 && slot->fd != matches->fd) ||
-        kula__word_holder(kula__slot_word(slot)) != KULA__HELD_BY_RING) {
-        return;
-    }
-    if (kula__cancel_slot(matches->ring, slot, KULA__CANCEL) == 0) {
+    if (kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING &&
+        is_match(matches, slot) &&
+        kula__cancel_slot(matches->ring, slot, KULA__CANCEL) == 0) {
         matches->asked++;
     }
 }
 
-static uint32_t cancel_matches(struct kula_ring *ring, int fd)
+static uint32_t cancel_matches(struct matches *matches)
 {
-    struct matches matches = { .ring = ring, .fd = fd };
+    struct kula_ring *ring = matches->ring;
     /* The pending ones in one walk: looking each of them up would be quadratic. */
     for (struct kula__slot *at = ring->pending.head; at; at = at->next) {
-        if ((fd < 0 || at->fd == fd) && at->operation != KULA__OP_CLOSE &&
-            !(at->attention & (KULA__CANCEL | KULA__TIMED_OUT | KULA__AFTER))) {
+        if (at->operation != KULA__OP_CLOSE &&
+            !(at->attention & (KULA__CANCEL | KULA__TIMED_OUT | KULA__AFTER)) &&
+            is_match(matches, at)) {
             at->attention |= KULA__CANCEL;
             ring->sift++;
-            matches.asked++;
+            matches->asked++;
         }
     }
-    kula__slots_visit(ring->id, cancel_match, &matches);
-    return matches.asked;
+    kula__slots_visit(ring->id, cancel_match, matches);
+    return matches->asked;
 }
 
 uint32_t kula__cancel_everything(struct kula_ring *ring)
 {
-    return ring->in_flight ? cancel_matches(ring, -1) : 0;
+    struct matches everything = { .ring = ring, .fd = -1 };
+    return ring->in_flight ? cancel_matches(&everything) : 0;
+}
+
+void kula__cancel_scope(struct kula_ring *ring, const struct kula__slot *scope)
+{
+    struct matches lent = { .ring = ring, .fd = -1, .scope = scope };
+    cancel_matches(&lent);
+}
+
+static void cancel_again(struct kula__slot *slot, void *arg)
+{
+    struct matches *matches = arg;
+    if (kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING &&
+        slot->operation != KULA__OP_CLOSE && slot->operation != KULA__OP_TIMER &&
+        !(slot->attention & (KULA__QUEUED | KULA__AFTER)) && is_match(matches, slot)) {
+        matches->ring->backend->cancel(matches->ring, slot);
+    }
+}
+
+void kula__cancel_again(struct kula_ring *ring, const struct kula__slot *scope)
+{
+    struct matches asked = { .ring = ring, .fd = -1, .scope = scope };
+    if (!ring->pending.head && !kula__has_chores(ring)) {
+        kula__slots_visit(ring->id, cancel_again, &asked);
+    }
 }
 
 int kula_cancel_fd(struct kula_ring *ring, int fd)
@@ -128,7 +161,8 @@ int kula_cancel_fd(struct kula_ring *ring, int fd)
     }
     const struct kula__fd *record = kula__fd_peek(ring, fd);
     bool named = record && (record->pins > 0 || record->kind == KULA__FD_FILE);
-    return named ? (int)cancel_matches(ring, fd) : 0;
+    struct matches named_so = { .ring = ring, .fd = fd };
+    return named ? (int)cancel_matches(&named_so) : 0;
 }
 
 int kula_cancel_all(struct kula_ring *ring)

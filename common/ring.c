@@ -1,6 +1,7 @@
 /* ring.c - opening, closing and giving up rings; choosing a backend. */
 #include "ring.h"
 
+#include "aside.h"
 #include "block.h"
 #include "finish.h"
 #include "pool.h"
@@ -251,18 +252,6 @@ const char *kula_backend_name(const struct kula_ring *ring)
 
 /* ---- Closing ------------------------------------------------------------------------------- */
 
-/* Asks once more for what the backend was asked before: a cancel that comes while the kernel moves an
- * operation from one queue to another finds nothing (-ENOENT), and must not be the last word. */
-static void ask_again(struct kula__slot *slot, void *arg)
-{
-    struct kula_ring *ring = arg;
-    if (kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING &&
-        slot->operation != KULA__OP_CLOSE && slot->operation != KULA__OP_TIMER &&
-        !(slot->attention & (KULA__QUEUED | KULA__AFTER))) {
-        ring->backend->cancel(ring, slot);
-    }
-}
-
 #define PATIENT_ROUNDS 4 /* before the first sleep: most cancels are answered at once */
 #define ROUND_NS       (10 * KULA_MILLISECOND) /* how long to sleep before asking again */
 
@@ -284,18 +273,14 @@ static void drain(struct kula_ring *ring, int64_t drain_ns)
         int64_t now_ns = kula__now_ns();
         end_ns = drain_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + drain_ns;
     }
-    /* Events are set aside, because a backend does not sleep while there are any. */
-    struct kula__list kept;
-    kula__list_init(&kept);
-    struct kula__landed *landed_next = ring->landed_next;
-    ring->landed_next = ring->landed_end;
-    ring->inside = true;
+    struct kula__aside aside;
+    kula__aside_begin(ring, &aside);
     for (int round = 0;; round++) {
         kula__cancel_everything(ring);
-        if (round > PATIENT_ROUNDS && !ring->pending.head && !kula__has_chores(ring)) {
-            kula__slots_visit(ring->id, ask_again, ring);
+        if (round > PATIENT_ROUNDS) {
+            kula__cancel_again(ring, NULL);
         }
-        kula__list_splice(&kept, &ring->done);
+        kula__aside_more(ring, &aside);
         if ((ring->in_flight == 0 && !kula__has_chores(ring)) || ring->broken) {
             break;
         }
@@ -311,10 +296,7 @@ static void drain(struct kula_ring *ring, int64_t drain_ns)
             break;
         }
     }
-    kula__list_splice(&kept, &ring->done);
-    kula__list_splice(&ring->done, &kept);
-    ring->landed_next = landed_next;
-    ring->inside = false;
+    kula__aside_end(ring, &aside);
 }
 
 static void drop_all(struct kula_ring *ring, struct kula__list *list)

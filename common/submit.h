@@ -136,6 +136,12 @@ void kula__chain_leave(struct kula__slot *slot);
 /* `why` is KULA__CANCEL or KULA__TIMED_OUT. 0 or -EALREADY. */
 int kula__cancel_slot(struct kula_ring *ring, struct kula__slot *slot, uint16_t why);
 uint32_t kula__cancel_everything(struct kula_ring *ring);
+/* Asks for the end of all operations on memory that is lent to a scope. */
+void kula__cancel_scope(struct kula_ring *ring, const struct kula__slot *scope);
+/* Asks once more for what the backend was asked before: a cancel that comes while the kernel moves an
+ * operation from one queue to another finds nothing (-ENOENT), and must not be the last word. A NULL
+ * scope: all operations of the ring. Not while there is something that the backend has not seen. */
+void kula__cancel_again(struct kula_ring *ring, const struct kula__slot *scope);
 void kula__expire(struct kula_ring *ring);
 /* Starts the clock of a timer operation (scratch[0] = its duration). */
 void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot);
