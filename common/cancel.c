@@ -98,8 +98,7 @@ static void cancel_match(struct kula__slot *slot, void *arg)
 {
     struct matches *matches = arg;
     if (kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING &&
-        is_match(matches, slot) &&
-        kula__cancel_slot(matches->ring, slot, KULA__CANCEL) == 0) {
+        is_match(matches, slot) && kula__cancel_slot(matches->ring, slot, KULA__CANCEL) == 0) {
         matches->asked++;
     }
 }
@@ -266,20 +265,6 @@ void kula__expire(struct kula_ring *ring)
 
 /* ---- Walking away ------------------------------------------------------------------------- */
 
-static bool list_remove(struct kula__list *list, const struct kula__slot *slot)
-{
-    for (struct kula__slot **link = &list->head; *link; link = &(*link)->next) {
-        if (*link == slot) {
-            *link = slot->next;
-            if (list->tail == &slot->next) {
-                list->tail = link;
-            }
-            return true;
-        }
-    }
-    return false;
-}
-
 bool kula__has_landed(const struct kula_ring *ring, kula_op op)
 {
     for (const struct kula__landed *at = ring->landed_next; at != ring->landed_end; at++) {
@@ -321,8 +306,8 @@ int kula_detach(struct kula_ring *ring, kula_op op)
     if (!slot) {
         return forget_landed(ring, op) ? 0 : -ENOENT;
     }
-    if (!list_remove(&ring->done, slot)) {
-        list_remove(&ring->early, slot);
+    if (!kula__list_remove(&ring->done, slot)) {
+        kula__list_remove(&ring->early, slot);
     }
     ring->done_count--;
     kula__drop(ring, slot);

@@ -2,6 +2,7 @@
 #include "finish.h"
 
 #include "block.h"
+#include "borrow.h"
 #include "buffer.h"
 #include "submit.h"
 
@@ -178,6 +179,9 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     if (attention & KULA__BEFORE) {
         kula__chain_end(ring, slot, kula__ended_well(slot));
     }
+    if (slot->kind == KULA__KIND_LENT) {
+        kula__lent_end(slot);
+    }
     if (attention & KULA__DETACHED) {
         ring->detached--;
         kula__drop(ring, slot);
@@ -200,6 +204,11 @@ void kula__recycle(struct kula_ring *ring, struct kula__slot *slot)
             slot->kind = KULA__KIND_OPERATION;
             kula__operation_free(ring, slot);
         }
+        break;
+    case KULA__KIND_LENT:
+        slot->kind = KULA__KIND_OPERATION;
+        kula__word_recycle(slot, operation);
+        kula__operation_free(ring, slot);
         break;
     case KULA__KIND_OPERATION:
         kula__word_recycle(slot, operation);

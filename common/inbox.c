@@ -25,7 +25,9 @@ static void wake(struct kula_ring *ring)
 bool kula__sleep_begin(struct kula_ring *ring)
 {
     atomic_store(&ring->asleep, 1);
-    if (atomic_load(&ring->inbox) || atomic_load(&ring->woken)) {
+    /* the last operation of a scope may have left no event that would keep the backend awake */
+    bool is_home = ring->awaited && ring->awaited->length == 0;
+    if (atomic_load(&ring->inbox) || atomic_load(&ring->woken) || is_home) {
         atomic_store(&ring->asleep, 0);
         return false;
     }

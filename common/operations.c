@@ -31,10 +31,10 @@ static inline bool admit_positional(struct kula_ring *ring, struct kula__slot *s
 }
 
 /* Everything else. */
-static __attribute__((__noinline__)) kula_op admit_transfer(struct kula_ring *ring,
-                                                            struct kula__slot *slot,
-                                                            size_t length,
-                                                            kula_op operation)
+__attribute__((__noinline__)) kula_op kula__admit_transfer(struct kula_ring *ring,
+                                                           struct kula__slot *slot,
+                                                           size_t length,
+                                                           kula_op operation)
 {
     if (length > slot->capacity || slot->offset < KULA_CUR) {
         kula__refuse_unpinned(ring, slot, -EINVAL);
@@ -70,7 +70,7 @@ static inline kula_op transfer(struct kula_ring *ring,
                      admit_positional(ring, slot))) {
         return word + KULA__STEP;
     }
-    return admit_transfer(ring, slot, length, word + KULA__STEP);
+    return kula__admit_transfer(ring, slot, length, word + KULA__STEP);
 }
 
 kula_op kula_read_(struct kula_ring *ring,
@@ -102,18 +102,16 @@ kula_op kula_write_(struct kula_ring *ring,
 #    define SEND_FLAGS (MSG_OOB | MSG_EOR | MSG_DONTROUTE | MSG_NOSIGNAL)
 #endif
 
-static kula_op message_call(struct kula_ring *ring,
-                            enum kula__operation operation,
-                            int fd,
-                            kula_buf buffer,
-                            size_t length,
-                            int msg_flags,
-                            int known_flags,
-                            void *user)
+int64_t kula__message_offset(enum kula__operation operation, int msg_flags)
 {
-    /* An offset that no transfer has makes the refusal for unknown flags the one for bad offsets. */
-    int64_t offset = msg_flags & ~known_flags ? KULA_CUR - 1 : KULA_CUR;
-    return transfer(ring, operation, fd, buffer, length, offset, (uint32_t)msg_flags, user);
+    int known_flags = operation == KULA__OP_RECV ? RECEIVE_FLAGS : SEND_FLAGS;
+    return msg_flags & ~known_flags ? KULA_CUR - 1 : KULA_CUR;
+}
+
+bool kula__message_is_full(enum kula__operation operation, int msg_flags)
+{
+    return operation == KULA__OP_RECV && (msg_flags & MSG_WAITALL) &&
+           !(msg_flags & (MSG_PEEK | MSG_OOB));
 }
 
 kula_op kula_recv_(struct kula_ring *ring,
@@ -123,12 +121,11 @@ kula_op kula_recv_(struct kula_ring *ring,
                    int msg_flags,
                    void *user)
 {
-    /* Newer rings go on by themselves for MSG_WAITALL, readiness loops cannot: the library does it for
-     * all of them, as KULA_FULL. Peeking moves nothing, so there is nothing to go on with. */
-    bool all = (msg_flags & MSG_WAITALL) && !(msg_flags & (MSG_PEEK | MSG_OOB));
-    kula_op op = message_call(ring, KULA__OP_RECV, fd, buffer, length, msg_flags & ~MSG_WAITALL,
-                              RECEIVE_FLAGS, user);
-    if (kula__unlikely(all && op != 0 && kula__is_owner(ring))) {
+    int64_t offset = kula__message_offset(KULA__OP_RECV, msg_flags);
+    kula_op op = transfer(ring, KULA__OP_RECV, fd, buffer, length, offset,
+                          (uint32_t)msg_flags & ~(uint32_t)MSG_WAITALL, user);
+    if (kula__unlikely(kula__message_is_full(KULA__OP_RECV, msg_flags) && op != 0 &&
+                       kula__is_owner(ring))) {
         kula_option(ring, op, KULA_FULL);
     }
     return op;
@@ -141,7 +138,8 @@ kula_op kula_send_(struct kula_ring *ring,
                    int msg_flags,
                    void *user)
 {
-    return message_call(ring, KULA__OP_SEND, fd, buffer, length, msg_flags, SEND_FLAGS, user);
+    int64_t offset = kula__message_offset(KULA__OP_SEND, msg_flags);
+    return transfer(ring, KULA__OP_SEND, fd, buffer, length, offset, (uint32_t)msg_flags, user);
 }
 
 /* Lays the buffers of a vec out as iovecs, cut to what one transfer moves. 0 or a negative errno. */

@@ -3,6 +3,7 @@
 
 #include "aside.h"
 #include "block.h"
+#include "borrow.h"
 #include "finish.h"
 #include "pool.h"
 #include "process.h"
@@ -311,6 +312,7 @@ static void drop_all(struct kula_ring *ring, struct kula__list *list)
 static void destroy(struct kula_ring *ring)
 {
     ring->inside = true;
+    kula__scopes_end(ring);
     kula__event_end(ring);
     kula__inbox_drain(ring);
     drop_all(ring, &ring->early);
@@ -347,8 +349,9 @@ static void list_one(struct kula__slot *slot, void *arg)
         return;
     }
     kula__log(
-        &listing->ring->settings, KULA_LOG_WARNING, "still in flight: %s on descriptor %d%s",
+        &listing->ring->settings, KULA_LOG_WARNING, "still in flight: %s on descriptor %d%s%s",
         kula__operation_facts[slot->operation].name, slot->fd,
+        slot->kind == KULA__KIND_LENT ? ", with memory that is lent to it" : "",
         slot->attention & KULA__POOLED ? ", in a worker's call that cannot be stopped" : "");
 }
 
@@ -369,6 +372,7 @@ int kula_close(struct kula_ring **ring, int64_t drain_ns)
     if (!kula__is_owner(closing)) {
         return kula__not_owner(closing, "kula_close");
     }
+    kula__scopes_report(closing, "kula_close");
     stop_accepting(closing);
     drain(closing, drain_ns);
     if (closing->in_flight > 0) {
@@ -390,6 +394,7 @@ int kula_abandon(struct kula_ring **ring)
     if (!kula__is_owner(abandoned)) {
         return kula__not_owner(abandoned, "kula_abandon");
     }
+    kula__scopes_report(abandoned, "kula_abandon");
     sweep_graveyard();
     stop_accepting(abandoned);
     drain(abandoned, 0);

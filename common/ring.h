@@ -49,6 +49,21 @@ static inline struct kula__slot *kula__list_pop(struct kula__list *list)
     return slot;
 }
 
+/* Takes a record out of a list; false: it is not there. */
+static inline bool kula__list_remove(struct kula__list *list, const struct kula__slot *slot)
+{
+    for (struct kula__slot **link = &list->head; *link; link = &(*link)->next) {
+        if (*link == slot) {
+            *link = slot->next;
+            if (list->tail == &slot->next) {
+                list->tail = link;
+            }
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The backend was named with "strict:": it may work with fewer features than it should have. */
 #define KULA__SETTING_STRICT (UINT32_C(1) << 31)
 
@@ -137,6 +152,8 @@ struct kula_ring {
     uint32_t operations_made;            /* how many of them were ever handed out */
     uint32_t epoch;                      /* grows with every flush */
     uint32_t done_messages;              /* of done_count: messages */
+    uint32_t scopes;                     /* kula_scope that were begun and not ended */
+    const struct kula__slot *awaited;    /* the scope whose end is waited for */
     struct kula__slot *spare_operations; /* free records of a ring that is being closed */
     bool inside; /* in kula_submit, kula_wait or kula_close: ends are seen at once */
     struct kula_ring *next_ring; /* process.c: all rings of the process */

@@ -65,6 +65,8 @@ enum kula__kind {
     KULA__KIND_OPERATION, /* an operation without a buffer; home: the ring's operation table */
     KULA__KIND_MESSAGE,   /* a message without a buffer; home: the receiving ring */
     KULA__KIND_CLOSE, /* the close of a descriptor; home: its descriptor, or as an operation */
+    KULA__KIND_LENT,  /* a transfer of memory that is lent (borrow.c); home: as an operation */
+    KULA__KIND_SCOPE, /* a kula_scope, held by the program; home: as an operation */
 };
 
 /* What has to be looked at when an operation ends, or is cancelled. No bit set and a result that is
@@ -124,12 +126,13 @@ struct kula__slot {
         };
     };
     union {
-        unsigned char *data;      /* buffers: first byte after the window */
+        unsigned char *data; /* buffers: first byte after the window; LENT: the program's */
         kula_offload_fn function; /* offload */
     };
     uint32_t
         length; /* bytes to move; readv, writev: count of cold->block's iovecs; openat: mode;
-                       * bind, connect: bytes of the address; socket: domain */
+                       * bind, connect: bytes of the address; socket: domain; SCOPE: how many of
+                       * its operations are not over */
     uint32_t
         opflags; /* recv, send: msg_flags; openat, statx: flags; poll: events; socket: type;
                        * listen: backlog; shutdown: how */
@@ -172,8 +175,10 @@ struct kula__cold {
     uint8_t traits;         /* SPECIAL, REF: enum kula__trait */
     _Atomic uint32_t users; /* SHARED: how many handles are for this memory, its own included */
     struct kula__slot
-        *parent;  /* whose memory it is, when it is not its own; it counts in its users */
-    void *keeper; /* VOUCHED: what to call; POOL: the pool; see memory.h */
+        *parent; /* whose memory it is, when it is not its own; it counts in its users */
+    void
+        *keeper; /* VOUCHED: what to call; POOL: the pool; see memory.h. LENT: the record of its
+                   * scope, or NULL */
     uint32_t size_class; /* buffers: which list of the pool; large: bytes mapped / page size */
 
     struct kula__slot *vec_first; /* VEC: members, linked by next */

@@ -79,6 +79,22 @@ void kula__sift(struct kula_ring *ring);
  * positions, zero length and lanes are applied. */
 void kula__admit(struct kula_ring *ring, struct kula__slot *slot);
 
+/* What is left to do for a transfer whose record is filled in, except for its length: checks that and
+ * the offset, and admits it. Returns `operation`, its name. (operations.c) */
+kula_op kula__admit_transfer(struct kula_ring *ring,
+                             struct kula__slot *slot,
+                             size_t length,
+                             kula_op operation);
+
+/* What recv and send have for an offset: one that no transfer has makes the refusal for unknown
+ * msg_flags the one for bad offsets. (operations.c) */
+int64_t kula__message_offset(enum kula__operation operation, int msg_flags);
+
+/* Whether msg_flags ask for everything. Newer rings go on by themselves for MSG_WAITALL, readiness loops
+ * cannot: the library does it for all of them, as KULA_FULL. Peeking moves nothing, so there is nothing to
+ * go on with. (operations.c) */
+bool kula__message_is_full(enum kula__operation operation, int msg_flags);
+
 /* Finds a place for an operation that is pinned and waits for nothing more: start of a timer, of a
  * close, a lane, or pending. */
 void kula__place(struct kula_ring *ring, struct kula__slot *slot);
@@ -118,6 +134,9 @@ static inline bool kula__has_chores(const struct kula_ring *ring)
 /* One round of the machine: what the flush has to do, the backend's turn, what other threads
  * brought. Timers are the caller's. 0 or -EBADR. */
 int kula__drive(struct kula_ring *ring, int64_t sleep_ns);
+/* Embedded mode, before the program's own loop sleeps for us: whoever pushes from now on signals, and
+ * the descriptor is readable exactly if there is something to come for. */
+void kula__rest(struct kula_ring *ring);
 /* Ends the event that was pulled last, as the next kula_next would. */
 void kula__event_end(struct kula_ring *ring);
 

@@ -89,9 +89,7 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring, int64_t
     }
 }
 
-/* Embedded mode, before the program's own loop sleeps for us: whoever pushes from now on signals, and
- * the descriptor is readable exactly if there is something to come for. */
-static void rest(struct kula_ring *ring)
+void kula__rest(struct kula_ring *ring)
 {
     if (!kula__sleep_begin(ring)) {
         kula__signal_send(&ring->wake);
@@ -128,7 +126,7 @@ int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
     }
     ring->inside = false;
     if (kula__unlikely(ring->embedded && result >= 0)) {
-        rest(ring);
+        kula__rest(ring);
     }
     return result;
 }
@@ -161,7 +159,7 @@ int kula_submit(struct kula_ring *ring)
     }
     ring->inside = false;
     if (ring->embedded && error == 0) {
-        rest(ring);
+        kula__rest(ring);
     }
     return error < 0 ? error : flushed;
 }
@@ -223,7 +221,7 @@ static __attribute__((__noinline__)) struct kula_event *next_slowly(struct kula_
     struct kula__slot *slot = ring->done.head;
     if (!slot) {
         if (ring->embedded) {
-            rest(ring);
+            kula__rest(ring);
         }
         return NULL;
     }
@@ -377,7 +375,7 @@ int kula_pollable(struct kula_ring *ring)
     int fd = ring->backend->pollable(ring);
     if (fd >= 0 && !ring->embedded) {
         ring->embedded = true;
-        rest(ring);
+        kula__rest(ring);
     }
     return fd;
 }

@@ -44,7 +44,11 @@ def embed(output):
     return output == "buffer 1\nbuffer 2\nbuffer 3\n"
 
 
-EXPECTED = {"first": first, "embed": embed}
+def lent(output):
+    return output == "KULA: hand to hand\n"
+
+
+EXPECTED = {"first": first, "embed": embed, "lent": lent}
 
 
 def run(name, program, info, backend):
