@@ -300,7 +300,7 @@ static void events_of_others_keep_their_order_and_are_all_there(void **state)
     for (int i = 0; i < COUNT; i++) {
         assert_int_equal(early[i].events + late[i].events, 2);
         assert_int_equal(early[i].place, early[0].place + (unsigned)i);
-        assert_true(late[i].place > read.place);
+        assert_true(late[i].place > early[COUNT - 1].place);
         assert_true(i == 0 || late[i].place > late[i - 1].place);
     }
     assert_true(read.place > early[COUNT - 1].place);
@@ -431,6 +431,18 @@ static bool is_ready(int fd, int timeout_ms)
     return poll(&polled, 1, timeout_ms) == 1;
 }
 
+/* The kernel signals some things late (eventfd by RCU callback, 6.18); but that comes to an end. */
+static void await_quiet(struct kula_ring *ring, int pollable)
+{
+    int64_t limit = harness_now_ns() + PATIENCE_NS;
+    while (is_ready(pollable, 0)) {
+        assert_result(kula_wait(ring, 0), 0);
+        assert_null(kula_next(ring));
+        harness_sleep_ns(200 * KULA_MICROSECOND);
+        assert_true(harness_now_ns() < limit);
+    }
+}
+
 static void the_pollable_descriptor_tells_of_what_a_call_left(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -444,9 +456,7 @@ static void the_pollable_descriptor_tells_of_what_a_call_left(void **state)
     assert_true(pollable >= 0);
     put(fds[1], "1234");
     assert_result(kula_recv_sync(ring, fds[0], bytes, 4, 0, 0, PATIENCE_NS), 4);
-    assert_result(kula_wait(ring, 0), 0);
-    assert_null(kula_next(ring));
-    assert_false(is_ready(pollable, 0));
+    await_quiet(ring, pollable);
     struct outcome nop = { 0 };
     kula_nop(ring, &nop);
     assert_result(kula_recv_sync(ring, fds[0], bytes, 4, 0, 0, KULA_MILLISECOND), -ETIME);
