@@ -38,6 +38,18 @@
 struct kula_ring;
 struct kula__slot;
 struct kula__fd;
+struct kula__region;
+
+/* What a backend is told of memory. */
+enum kula__memory_notice {
+    KULA__REGION_COMES = 1, /* transfers will use region->pages: register it */
+    KULA__REGION_GOES,
+    KULA__GROUP_COMES, /* region->group may be chosen from */
+    KULA__GROUP_GOES,
+};
+
+/* An entry of a group's ring: an address, a length and a number, as io_uring wants them. */
+#define KULA__GROUP_ENTRY_BYTES ((size_t)16)
 
 enum kula__backend_flags {
     KULA__BACKEND_WORKERS = 1 << 0,       /* it hands calls that block to worker threads */
@@ -95,7 +107,22 @@ struct kula__backend {
      * there to be reaped, quiet otherwise, and lets it become readable at `expiry_ns` (monotonic;
      * INT64_MAX = no timer). Must not lose a completion that arrives meanwhile. */
     void (*settle)(struct kula_ring *ring, int64_t expiry_ns);
+
+    /* Makes a region of memory, or a group of buffers in it, known to the kernel side of the ring, or
+     * unknown again; region.h. What comes gets region->number or region->group_number from the
+     * backend. What goes is in no operation any more, and cannot be refused. What is left when the
+     * ring closes goes with it, without a notice. Returns 0 or a negative errno: -EOPNOTSUPP where
+     * there is no such thing (kula__memory_unknown is the whole of that), -ENOMEM that a limit does
+     * not allow it, -ENOSPC that the ring has no number left, -EFBIG that the region is too large. */
+    int (*memory)(struct kula_ring *ring,
+                  enum kula__memory_notice notice,
+                  struct kula__region *region);
 };
+
+/* The entry `memory` of a backend that keeps nothing of memory. */
+int kula__memory_unknown(struct kula_ring *ring,
+                         enum kula__memory_notice notice,
+                         struct kula__region *region);
 
 /* The backends of this build in order of preference, ended by NULL: made in backends/backends.c. */
 extern const struct kula__backend *const kula__backends[];
@@ -115,6 +142,8 @@ extern const struct kula__backend *const kula__backends[];
     X(SINGLE_ISSUER, single_issuer)     /* one thread submits (6.0) */                         \
     X(DEFER_TASKRUN, defer_taskrun)     /* completions run when we ask (6.1) */                \
     X(WORKER_LIMIT, worker_limit)       /* io-wq's threads can be capped (5.15) */             \
+    X(FIXED_BUFFERS, fixed_buffers)     /* memory is registered region by region (5.13) */     \
+    X(BUFFER_RINGS, buffer_rings)       /* the kernel chooses buffers from a ring (5.19) */    \
     X(RWF_NOWAIT, rwf_nowait)           /* preadv2 that does not wait (4.14) */                \
     X(RWF_NOSIGNAL, rwf_nosignal)       /* a write that raises no SIGPIPE (seen on 6.18) */    \
     X(EVENTFD, eventfd)                 /* else a pipe */                                      \

@@ -7,7 +7,7 @@
 #include "process.h"
 
 #include "misuse.h"
-#include "workers.h"
+#include "region.h"
 
 #include <errno.h>
 
@@ -19,6 +19,13 @@ static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kula_ring *rings;     /* open ones; linked by next_ring */
 static struct kula_ring *graveyard; /* abandoned ones; linked by next_ring */
 static atomic_uint last_id;
+static atomic_uint generation = 1;
+
+/* The open rings of this thread, linked by next_own. A thread that ends leaves its rings to nobody. */
+static _Thread_local struct kula_ring *own_rings;
+
+/* Set while a function of the program runs on this thread on behalf of the library. */
+static _Thread_local bool in_program_function;
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_error;
@@ -26,12 +33,14 @@ static int once_error;
 static void before_fork(void)
 {
     pthread_mutex_lock(&list_mutex);
+    kula__regions_lock();
     kula__slots_lock();
 }
 
 static void after_fork_in_parent(void)
 {
     kula__slots_unlock();
+    kula__regions_unlock();
     pthread_mutex_unlock(&list_mutex);
 }
 
@@ -45,7 +54,10 @@ static void after_fork_in_child(void)
     }
     rings = NULL;
     graveyard = NULL;
+    own_rings = NULL;
+    atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
     kula__slots_unlock();
+    kula__regions_unlock();
     pthread_mutex_unlock(&list_mutex);
 }
 
@@ -71,6 +83,12 @@ int kula__process_init(void)
     return once_error;
 }
 
+uint32_t kula__process_generation(void)
+{
+    /* relaxed: it changes while a process has one thread */
+    return atomic_load_explicit(&generation, memory_order_relaxed);
+}
+
 uint32_t kula__process_ring_id(void)
 {
     uint32_t id;
@@ -79,6 +97,8 @@ uint32_t kula__process_ring_id(void)
     } while (id == 0);
     return id;
 }
+
+/* ---- Lists -------------------------------------------------------------------------------- */
 
 static void unlink_from(struct kula_ring **list, const struct kula_ring *ring)
 {
@@ -96,6 +116,8 @@ void kula__process_add(struct kula_ring *ring)
     ring->next_ring = rings;
     rings = ring;
     pthread_mutex_unlock(&list_mutex);
+    ring->next_own = own_rings;
+    own_rings = ring;
 }
 
 void kula__process_remove(struct kula_ring *ring)
@@ -104,7 +126,64 @@ void kula__process_remove(struct kula_ring *ring)
     unlink_from(&rings, ring);
     unlink_from(&graveyard, ring);
     pthread_mutex_unlock(&list_mutex);
+    for (struct kula_ring **link = &own_rings; *link; link = &(*link)->next_own) {
+        if (*link == ring) {
+            *link = ring->next_own;
+            break;
+        }
+    }
 }
+
+const struct kula_ring *kula__process_own(uint32_t ring_id)
+{
+    const struct kula_ring *ring = own_rings;
+    while (ring && ring->id != ring_id) {
+        ring = ring->next_own;
+    }
+    return ring;
+}
+
+const struct kula_ring *kula__process_own_any(void)
+{
+    return own_rings;
+}
+
+/* ---- Functions of the program -------------------------------------------------------------- */
+
+bool kula__in_program_function(void)
+{
+    return in_program_function;
+}
+
+static void set_owners(uintptr_t from, uintptr_t to)
+{
+    for (struct kula_ring *ring = own_rings; ring; ring = ring->next_own) {
+        /* relaxed: this thread compares it; a ring that fork() has wiped stays as it is */
+        if (atomic_load_explicit(&ring->owner, memory_order_relaxed) == from) {
+            atomic_store_explicit(&ring->owner, to, memory_order_relaxed);
+        }
+    }
+}
+
+bool kula__program_begin(void)
+{
+    bool outermost = !in_program_function;
+    if (outermost) {
+        in_program_function = true;
+        set_owners(kula__thread_self(), KULA__OWNER_CALLS_OUT);
+    }
+    return outermost;
+}
+
+void kula__program_end(bool outermost)
+{
+    if (outermost) {
+        in_program_function = false;
+        set_owners(KULA__OWNER_CALLS_OUT, kula__thread_self());
+    }
+}
+
+/* ---- The graveyard -------------------------------------------------------------------------- */
 
 void kula__graveyard_put(struct kula_ring *ring)
 {
@@ -138,6 +217,8 @@ uint32_t kula__graveyard_count(void)
     pthread_mutex_unlock(&list_mutex);
     return count;
 }
+
+/* ---- Refusals ------------------------------------------------------------------------------ */
 
 int kula__not_owner(const struct kula_ring *ring, const char *operation)
 {

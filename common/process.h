@@ -7,12 +7,29 @@
 /* A number for a new ring. Never 0, and not reused before 2^32 rings. */
 uint32_t kula__process_ring_id(void);
 
+/* Never 0, and another number in a child of fork(): what was made before belongs to its parent. */
+uint32_t kula__process_generation(void);
+
 /* Installs the fork handlers once. 0 or a negative errno. */
 int kula__process_init(void);
 
-/* The list of rings, which a child of fork() disowns. */
+/* The lists of rings, which a child of fork() disowns. */
 void kula__process_add(struct kula_ring *ring);
 void kula__process_remove(struct kula_ring *ring);
+
+/* The open ring of the calling thread with this id, or NULL. */
+const struct kula_ring *kula__process_own(uint32_t ring_id);
+
+/* The one that it opened last, or NULL. */
+const struct kula_ring *kula__process_own_any(void);
+
+/* Around every function of the program that the library calls: while it runs, the rings of this thread
+ * refuse everything but kula_wake and kula_post. What the first returns is for the second. */
+bool kula__program_begin(void);
+void kula__program_end(bool outermost);
+
+/* Whether the calling thread is inside such a function. */
+bool kula__in_program_function(void);
 
 /* An abandoned ring of the calling thread whose turn it is to be looked at again, taken off the
  * graveyard; NULL when there is none. */

@@ -15,6 +15,7 @@
 #include <pthread.h>
 
 struct kula__pool;
+struct kula__region;
 struct kula__workers;
 struct kula__fd_page;
 
@@ -141,7 +142,10 @@ struct kula_ring {
     bool embedded;     /* kula_pollable was called */
     struct kula__timers timers; /* timers and deadlines */
     struct kula__pool *pool;
-    struct kula__workers *workers; /* made when first needed */
+    struct kula__region *regions;       /* that the backend knows; region.c, under its lock */
+    struct kula__region *regions_aside; /* to be made unknown: likewise */
+    struct kula_pool *pools;            /* that belong to this ring; pools.c */
+    struct kula__workers *workers;      /* made when first needed */
     uint64_t features; /* enum kula__feature that this ring works with, after the mask */
     uint8_t routes[KULA__OP_COUNT];
     struct kula__settings settings;
@@ -157,6 +161,7 @@ struct kula_ring {
     struct kula__slot *spare_operations; /* free records of a ring that is being closed */
     bool inside; /* in kula_submit, kula_wait or kula_close: ends are seen at once */
     struct kula_ring *next_ring; /* process.c: all rings of the process */
+    struct kula_ring *next_own;  /* process.c: all rings of the owner's thread */
 
     /* --- written by other threads: lines of their own --- */
     _Alignas(64) _Atomic(struct kula__slot *) inbox; /* newest first */

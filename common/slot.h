@@ -99,7 +99,8 @@ enum kula__memory {
     KULA__MEMORY_CLASSED,  /* cut from a region of its home pool, stays with the record */
     KULA__MEMORY_LARGE,    /* a mapping of its own */
     KULA__MEMORY_VOUCHED,  /* the program's: a function is told */
-    KULA__MEMORY_POOL,     /* of a kula_pool */
+    KULA__MEMORY_REGION,   /* a region of its own */
+    KULA__MEMORY_POOL,     /* cut from a region of a kula_pool */
 };
 
 /* What else there is to know about it. */
@@ -155,6 +156,12 @@ static inline bool kula__kind_fits(const struct kula__slot *slot, enum kula__kin
                                        : slot->kind == wanted;
 }
 
+/* Whether it may lie in memory that a ring's kernel side knows: see kula__region_known(). */
+static inline bool kula__kind_may_be_known(const struct kula__slot *slot)
+{
+    return slot->kind == KULA__KIND_SPECIAL || slot->kind == KULA__KIND_REF;
+}
+
 /* The cold record, under the same index: only what an attention bit, or the kind, says is valid. */
 struct kula__cold {
     void *block;                   /* BLOCK: address, path, iovecs, stat (see block.h) */
@@ -176,10 +183,13 @@ struct kula__cold {
     _Atomic uint32_t users; /* SHARED: how many handles are for this memory, its own included */
     struct kula__slot
         *parent; /* whose memory it is, when it is not its own; it counts in its users */
-    void
-        *keeper; /* VOUCHED: what to call; POOL: the pool; see memory.h. LENT: the record of its
+    void *
+        keeper; /* VOUCHED: the function's argument; REGION, POOL: the region; LENT: the record of its
                    * scope, or NULL */
-    uint32_t size_class; /* buffers: which list of the pool; large: bytes mapped / page size */
+    kula_release_fn release; /* VOUCHED: the function, or NULL */
+    uint32_t
+        size_class; /* CLASSED: which list of the pool; LARGE: bytes mapped / page size; VOUCHED: bytes;
+                     * POOL: the how-manieth of its region */
 
     struct kula__slot *vec_first; /* VEC: members, linked by next */
     struct kula__slot *vec_last;

@@ -75,6 +75,28 @@ void kula__pages_free(void *pages, size_t bytes)
     }
 }
 
+/* Maps more than is wanted and gives back what lies before and behind. */
+static void *aligned_map(size_t bytes, size_t alignment)
+{
+    size_t page = kula__page_bytes();
+    if (alignment <= page) {
+        return pages_map(bytes);
+    }
+    size_t spare = alignment - page;
+    unsigned char *all = bytes <= SIZE_MAX - spare ? pages_map(bytes + spare) : NULL;
+    if (!all) {
+        return NULL;
+    }
+    size_t before = (size_t)(-(uintptr_t)all & (alignment - 1));
+    if (before > 0) {
+        (void)munmap(all, before);
+    }
+    if (spare > before) {
+        (void)munmap(all + before + bytes, spare - before);
+    }
+    return all + before;
+}
+
 #else
 
 /* POSIX had no anonymous mappings before 2024. */
@@ -93,15 +115,24 @@ void kula__pages_free(void *pages, size_t bytes)
     free(pages);
 }
 
+static void *aligned_map(size_t bytes, size_t alignment)
+{
+    void *pages;
+    if (kula__fault("mmap", ENOMEM) || posix_memalign(&pages, alignment, bytes) != 0) {
+        return NULL;
+    }
+    return memset(pages, 0, bytes);
+}
+
 #endif
 
-void *kula__pages_new(size_t bytes, int private_to_process)
+/* Keeps pages from the children of fork(). NULL, and they are gone, when there is no memory for that. */
+static void *keep_private(void *pages, size_t bytes)
 {
-    void *pages = pages_map(bytes);
 #if defined __linux__ && !defined KULA_NO_LINUX
     /* Advice takes effect on a mapping of its own, and splitting one off may need memory. Kernels
      * and sandboxes that refuse the advice itself leave copies to the children, as POSIX does. */
-    if (pages && private_to_process) {
+    if (pages) {
         int error = kula__fault("madvise", ENOMEM);
         if (!error && madvise(pages, bytes, MADV_DONTFORK) < 0) {
             error = -errno;
@@ -112,10 +143,33 @@ void *kula__pages_new(size_t bytes, int private_to_process)
         }
     }
 #else
-    (void)private_to_process;
+    (void)bytes;
 #endif
     return pages;
 }
+
+void *kula__pages_new(size_t bytes, int private_to_process)
+{
+    void *pages = pages_map(bytes);
+    return private_to_process ? keep_private(pages, bytes) : pages;
+}
+
+void *kula__pages_new_aligned(size_t bytes, size_t alignment)
+{
+    return keep_private(aligned_map(bytes, alignment), bytes);
+}
+
+#if defined __linux__ && !defined KULA_NO_LINUX && defined MAP_HUGETLB
+void *kula__pages_new_reserved(size_t bytes)
+{
+    if (kula__fault("mmap", ENOMEM)) {
+        return NULL;
+    }
+    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    return pages == MAP_FAILED ? NULL : keep_private(pages, bytes);
+}
+#endif
 
 void *kula__pages_new_wiped(size_t bytes)
 {

@@ -27,6 +27,11 @@ void kula__memory_free(void *memory);
 void *kula__pages_new(size_t bytes, int private_to_process);
 void kula__pages_free(void *pages, size_t bytes);
 
+/* The same at an address that is a multiple of `alignment`, a power of two; and on huge pages that the
+ * system has set aside (Linux only). Both are private to the process. */
+void *kula__pages_new_aligned(size_t bytes, size_t alignment);
+void *kula__pages_new_reserved(size_t bytes);
+
 /* Pages that a child of fork() finds zeroed (MADV_WIPEONFORK where there is such a thing; elsewhere
  * process.c zeroes the owner words in pthread_atfork). */
 void *kula__pages_new_wiped(size_t bytes);

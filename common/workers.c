@@ -12,6 +12,7 @@
 #include "workers.h"
 
 #include "perform.h"
+#include "process.h"
 #include "ring.h"
 
 #include <errno.h>
@@ -51,20 +52,11 @@ enum {
     SCRATCH_KIND = 2,   /* of the descriptor, from a table that only the owner may look at */
 };
 
-/* Set while a function of the program runs on this thread on behalf of the library. */
-static _Thread_local bool in_program_function;
-
-bool kula__in_program_function(void)
-{
-    return in_program_function;
-}
-
 int32_t kula__call_offloaded(struct kula__slot *slot)
 {
-    bool before = in_program_function;
-    in_program_function = true;
+    bool outermost = kula__program_begin();
     int32_t result = slot->function(kula__cold_of(slot)->argument);
-    in_program_function = before;
+    kula__program_end(outermost);
     return result;
 }
 

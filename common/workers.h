@@ -33,10 +33,7 @@ uint32_t kula__workers_busy(const struct kula_ring *ring);
 /* Ends the threads and joins them. Only with nothing left for them to do. NULL is fine. */
 void kula__workers_close(struct kula_ring *ring);
 
-/* Whether the calling thread is inside a function of the program that the library called. */
-bool kula__in_program_function(void);
-
-/* Runs a function of the program with that known. */
+/* Runs a function of the program: kula_offload. */
 int32_t kula__call_offloaded(struct kula__slot *slot);
 
 #endif

@@ -108,4 +108,5 @@ const struct kula__backend kula__backend_blocking = {
     .forget = kula__blocking_forget,
     .pollable = kula__blocking_pollable,
     .settle = kula__blocking_settle,
+    .memory = kula__memory_unknown,
 };

@@ -89,11 +89,7 @@ bool kula__blocking_retry(struct kula_ring *ring, struct kula__slot *slot)
 
 static void start_offload(struct kula_ring *ring, struct kula__slot *slot)
 {
-    /* relaxed: other threads only compare it with themselves */
-    uintptr_t owner = atomic_exchange_explicit(&ring->owner, 1, memory_order_relaxed);
-    int32_t result = kula__call_offloaded(slot);
-    atomic_store_explicit(&ring->owner, owner, memory_order_relaxed);
-    end(ring, slot, result);
+    end(ring, slot, kula__call_offloaded(slot));
 }
 
 static void start(struct kula_ring *ring, struct kula__slot *slot)

@@ -178,4 +178,5 @@ const struct kula__backend kula__backend_epoll = {
     .forget = kula__epoll_forget,
     .pollable = kula__epoll_pollable,
     .settle = kula__epoll_settle,
+    .memory = kula__memory_unknown,
 };

@@ -111,6 +111,9 @@ static void prepare_read(const struct kula_ring *ring,
     }
     single(sqe, IORING_OP_READ, slot);
     sqe->off = (uint64_t)slot->offset;
+    if (kula__kind_may_be_known(slot)) {
+        kula__uring_use_fixed(ring, slot, sqe);
+    }
 }
 
 static void prepare_write(const struct kula_ring *ring,
@@ -126,6 +129,9 @@ static void prepare_write(const struct kula_ring *ring,
     single(sqe, IORING_OP_WRITE, slot);
     sqe->off = (uint64_t)slot->offset;
     sqe->rw_flags = write_flags(kind);
+    if (kula__kind_may_be_known(slot)) {
+        kula__uring_use_fixed(ring, slot, sqe);
+    }
 }
 
 static void prepare_readv(const struct kula_ring *ring,

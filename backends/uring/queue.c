@@ -119,7 +119,8 @@ static inline void transfer_entry(struct io_uring_sqe *sqe,
 }
 
 /* The entry of a transfer that is simple to prepare; false: it is not. Only files have positions:
- * without one, a read may be of a socket, which has its own opcode, and a write may raise a signal. */
+ * without one, a read may be of a socket, which has its own opcode, and a write may raise a signal.
+ * Memory that is not plain may be known to the kernel, and then there is a better opcode. */
 static inline bool direct_transfer(const struct kula_ring *ring,
                                    const struct kula__slot *slot,
                                    struct io_uring_sqe *sqe)
@@ -127,13 +128,14 @@ static inline bool direct_transfer(const struct kula_ring *ring,
     uint64_t offset = (uint64_t)slot->offset;
     switch (slot->operation) {
     case KULA__OP_READ:
-        if (slot->offset < 0 && is_socket(ring, slot->fd)) {
+        if (kula__kind_may_be_known(slot) || (slot->offset < 0 && is_socket(ring, slot->fd))) {
             return false;
         }
         transfer_entry(sqe, IORING_OP_READ, slot, offset, 0);
         return true;
     case KULA__OP_WRITE:
-        if (slot->offset < 0 && kind_of(ring, slot->fd) != KULA__FD_FILE) {
+        if (kula__kind_may_be_known(slot) ||
+            (slot->offset < 0 && kind_of(ring, slot->fd) != KULA__FD_FILE)) {
             return false;
         }
         transfer_entry(sqe, IORING_OP_WRITE, slot, offset, 0);
@@ -325,6 +327,9 @@ static int flush(struct kula_ring *ring, struct kula__uring_state *state)
         reap_before_submitting(ring, state);
         uint32_t flags = wants_us(state) ? IORING_ENTER_GETEVENTS : 0;
         int result = enter(state, to_submit, 0, flags, NULL);
+        if (kula__unlikely(state->fixed_entries)) {
+            kula__uring_clear_fixed(state);
+        }
         if (kula__unlikely(result < 0)) {
             refusals++;
             result = refused(ring, state, result);
@@ -514,6 +519,9 @@ static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int
     }
     int result = kula__uring_enter(state, 1, timeout_ns);
     kula__sleep_end(ring);
+    if (kula__unlikely(state->fixed_entries)) {
+        kula__uring_clear_fixed(state);
+    }
     if (result < 0 && refused(ring, state, result) < 0) {
         return -EBADR;
     }

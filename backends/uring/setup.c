@@ -417,6 +417,7 @@ static int prove(struct kula_ring *ring,
         return refuse(verdict, "io_uring_register(PROBE)", error);
     }
     register_extras(ring, state);
+    ring->features |= kula__uring_memory_features(state) & ~ring->settings.features_off;
     error = round_trip(ring, state);
     if (error < 0) {
         return refuse(verdict, "io_uring_enter(NOP)", error);
@@ -495,6 +496,7 @@ static void uring_close(struct kula_ring *ring)
         }
         kula__uring_harvest(ring, state);
     }
+    kula__uring_memory_close(state);
     take_down(state);
 }
 
@@ -518,4 +520,5 @@ const struct kula__backend kula__backend_uring = {
     .forget = uring_forget,
     .pollable = kula__uring_pollable,
     .settle = kula__uring_settle,
+    .memory = kula__uring_memory,
 };

@@ -28,6 +28,10 @@ struct kula__uring_line {
     struct kula__slot *tail;
 };
 
+/* How many regions and groups a ring can know at a time. The kernel's table has a pointer for each. */
+#define KULA__URING_REGIONS_MAX 1024u
+#define KULA__URING_GROUPS_MAX  256u
+
 struct kula__uring_state {
     /* --- the submission queue --- */
     struct io_uring_sqe *sqes;
@@ -66,6 +70,15 @@ struct kula__uring_state {
     bool wake_armed;                  /* ring->wake is being polled */
     bool timed_enter;                 /* EXT_ARG */
     int32_t proof;                    /* the result of the round trip at open; 1: none yet */
+
+    /* --- memory that the kernel knows (fixed.c) --- */
+    uint32_t
+        fixed_first; /* the first entry that names such memory since they were last cleared */
+    bool fixed_entries;                             /* there are some */
+    bool table_registered;                          /* the table of regions is there */
+    uint64_t fixed_count;                           /* entries that named such memory so far */
+    uint64_t numbers[KULA__URING_REGIONS_MAX / 64]; /* of the table: 1 = taken */
+    uint64_t groups[KULA__URING_GROUPS_MAX / 64];   /* of the groups: likewise */
 
     /* --- embedded mode --- */
     bool eventfd_registered;
@@ -213,6 +226,28 @@ uint8_t kula__uring_detour(enum kula__operation operation);
 
 /* Whether an open may have to wait for somebody else: see prepare_openat. */
 bool kula__uring_open_may_wait(const struct kula__slot *slot);
+
+/* ---- fixed.c ---- */
+
+/* What the kernel can do with memory that it knows: bits for ring->features. */
+uint64_t kula__uring_memory_features(struct kula__uring_state *state);
+
+/* The backend's entry `memory`. */
+int kula__uring_memory(struct kula_ring *ring,
+                       enum kula__memory_notice notice,
+                       struct kula__region *region);
+
+/* Gives up everything that was registered. Nothing may be in flight. */
+void kula__uring_memory_close(struct kula__uring_state *state);
+
+/* Turns the entry of a read or a write at the tail of the queue into one that names registered memory, if
+ * the operation's is. */
+void kula__uring_use_fixed(const struct kula_ring *ring,
+                           const struct kula__slot *slot,
+                           struct io_uring_sqe *sqe);
+
+/* Clears what such entries have behind user_data, once the kernel has read them. */
+void kula__uring_clear_fixed(struct kula__uring_state *state);
 
 /* ---- complete.c ---- */
 

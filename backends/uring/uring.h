@@ -7,6 +7,7 @@
  *   complete.c  completions that do not simply end an operation
  *   cancel.c    asking operations to end
  *   embed.c     the pollable descriptor
+ *   fixed.c     memory that the kernel knows in advance
  *
  * The way of one operation: fill() writes its entry, with the record's word as user_data; the kernel
  * answers with that word; harvest() finds the record by it, sees that the word is still the record's,

@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "common/fault.h"
+#include "common/process.h"
 #include "common/ring.h"
 #include "common/workers.h"
 
