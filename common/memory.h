@@ -23,4 +23,7 @@ void kula__memory_give(struct kula__slot *slot);
 /* Makes `child`, a bare record, depend on the memory of `parent`, which the caller holds. */
 void kula__memory_share(struct kula__slot *parent, struct kula__slot *child);
 
+/* Whether what is wanted is possible at all. */
+bool kula__memory_is_valid(const struct kula_memory *memory);
+
 #endif

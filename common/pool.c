@@ -1,12 +1,13 @@
 /* pool.c - size classes, regions, and the list of what other threads freed. */
 #include "pool.h"
 
+#include "held.h"
+#include "process.h"
 #include "system.h"
 
 #include <errno.h>
 
-#define PAGE \
-    4096u /* what buffers of this size and more are aligned to, whatever the system's page */
+#define PAGE          KULA__POOL_PAGE
 #define SMALL_CLASSES 6u  /* 64, 128, ... 2048 */
 #define CLASS_COUNT   34u /* and from 4096 on four steps to each doubling, up to 1 MiB */
 #define REGION_BYTES  ((size_t)2 << 20)
@@ -18,9 +19,7 @@ struct region {
 };
 
 struct kula__pool {
-    _Atomic uintptr_t
-        owner;      /* kula__pool_self() of the owner; 0: the ring is gone, or a child */
-    uint32_t alive; /* 1; a child of fork() reads 0 */
+    struct kula__home home;               /* its owner is 0 when the ring is gone */
     struct kula__slot *free[CLASS_COUNT]; /* records with memory */
     struct kula__slot *bare;              /* records without */
     struct kula__chunks chunks;
@@ -40,7 +39,7 @@ struct kula__pool {
 
 static _Thread_local char self_anchor;
 
-static uintptr_t self(void)
+uintptr_t kula__pool_self(void)
 {
     return (uintptr_t)&self_anchor;
 }
@@ -86,8 +85,8 @@ struct kula__pool *kula__pool_new(void)
 {
     struct kula__pool *pool = kula__pages_new_wiped(sizeof *pool);
     if (pool) {
-        pool->alive = 1;
-        atomic_store_explicit(&pool->owner, self(), memory_order_relaxed);
+        pool->home.alive = kula__process_generation();
+        atomic_store_explicit(&pool->home.owner, kula__pool_self(), memory_order_relaxed);
     }
     return pool;
 }
@@ -171,6 +170,7 @@ struct kula__slot *kula__pool_take_bare(struct kula__pool *pool)
     if (slot) {
         slot->attention = 0;
         slot->fd = -1;
+        kula__cold_of(slot)->memory = KULA__MEMORY_NONE;
         pool->out++;
     }
     return slot;
@@ -256,7 +256,7 @@ void kula__pool_give(struct kula__slot *slot)
         kula__pages_free(cold->base, (size_t)cold->size_class * PAGE);
     }
     /* relaxed: only the owner's own write can make it equal */
-    if (atomic_load_explicit(&pool->owner, memory_order_relaxed) == self()) {
+    if (atomic_load_explicit(&pool->home.owner, memory_order_relaxed) == kula__pool_self()) {
         list_push(pool, slot);
         pool->out--;
         return;
@@ -287,9 +287,21 @@ uint64_t kula__pool_held(const struct kula__pool *pool)
     return pool->out - returned;
 }
 
+void kula__pool_list(const struct kula__pool *pool, const struct kula__settings *settings)
+{
+    struct kula__held held = { .settings = settings, .left = kula__pool_held(pool) };
+    for (uint32_t i = 0; i < pool->chunks.count; i++) {
+        uint32_t first = pool->chunks.first_index[i];
+        bool newest = i + 1 == pool->chunks.count;
+        uint32_t count = newest ? pool->chunks.next - first : KULA__CHUNK_SLOTS;
+        kula__held_list(&held, first, count);
+    }
+    kula__held_end(&held);
+}
+
 uint64_t kula__pool_close(struct kula__pool *pool)
 {
-    atomic_store_explicit(&pool->owner, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->home.owner, 0, memory_order_relaxed);
     struct kula__slot *slot =
         atomic_exchange_explicit(&pool->returned, ORPHANED, memory_order_acq_rel);
     uint64_t out = pool->out;
@@ -307,6 +319,6 @@ uint64_t kula__pool_close(struct kula__pool *pool)
 
 bool kula__pool_is_of_parent(const struct kula__slot *slot)
 {
-    const struct kula__pool *pool = kula__slot_home(kula__slot_index(slot));
-    return !pool || !pool->alive;
+    const struct kula__home *home = kula__slot_home(kula__slot_index(slot));
+    return !home || home->alive != kula__process_generation();
 }

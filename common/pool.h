@@ -11,6 +11,20 @@
 #include "slot.h"
 
 struct kula__pool;
+struct kula__settings;
+
+/* What the home of buffers begins with, be it a ring's pool or a kula_pool (pools.h). */
+struct kula__home {
+    _Atomic uintptr_t owner; /* kula__pool_self() of who may take without a lock; 0: nobody */
+    uint32_t alive;          /* kula__process_generation() at the time; a child of fork() reads 0 */
+};
+
+/* Who the calling thread is, for an owner: different for every live thread, never 0. */
+uintptr_t kula__pool_self(void);
+
+/* What buffers of this size and more are aligned to, whatever the system's page; smaller ones to 64. */
+#define KULA__POOL_PAGE 4096u
+#define KULA__POOL_LINE 64u
 
 /* NULL: no memory. Thread: the ring's owner, as for all that does not say otherwise. */
 struct kula__pool *kula__pool_new(void);
@@ -29,6 +43,9 @@ bool kula__pool_is_of_parent(const struct kula__slot *slot);
 
 /* Buffers and vecs that are out: with the program, a ring or an event. */
 uint64_t kula__pool_held(const struct kula__pool *pool);
+
+/* Tells the log which ones these are, at most some tens of lines. */
+void kula__pool_list(const struct kula__pool *pool, const struct kula__settings *settings);
 
 /* The ring goes. Returns how many are still out; with 0 the pool is gone, else it goes with the last
  * of them. */

@@ -6,7 +6,9 @@
 #include "borrow.h"
 #include "finish.h"
 #include "pool.h"
+#include "pools.h"
 #include "process.h"
+#include "region.h"
 #include "report.h"
 #include "submit.h"
 #include "workers.h"
@@ -25,11 +27,12 @@ const char *kula_version(void)
 
 /* ---- Making and unmaking ------------------------------------------------------------------- */
 
-/* Frees what ring_make made; nothing may be in flight, and no backend open. Returns how many buffers
- * the program still holds. */
-static uint64_t ring_free(struct kula_ring *ring)
+/* Frees what ring_make made; nothing may be in flight, and no backend open. */
+static void ring_free(struct kula_ring *ring)
 {
-    uint64_t held = ring->pool ? kula__pool_close(ring->pool) : 0;
+    if (ring->pool) {
+        kula__pool_close(ring->pool);
+    }
     kula__fds_fini(ring);
     kula__blocks_fini(ring);
     kula__timers_fini(&ring->timers);
@@ -41,7 +44,6 @@ static uint64_t ring_free(struct kula_ring *ring)
     }
     kula__memory_free(ring->report);
     kula__pages_free(ring, sizeof *ring);
-    return held;
 }
 
 /* Everything but the backend. 0 or a negative errno. */
@@ -308,6 +310,18 @@ static void drop_all(struct kula_ring *ring, struct kula__list *list)
     }
 }
 
+/* Buffers outlive their ring: what the program still has, others may be freeing meanwhile. */
+static void list_held(const struct kula_ring *ring)
+{
+    uint64_t held = kula__pool_held(ring->pool);
+    if (held > 0) {
+        kula__log(&ring->settings, KULA_LOG_INFO,
+                  "the ring is closed; the program still holds %llu of its buffers",
+                  (unsigned long long)held);
+        kula__pool_list(ring->pool, &ring->settings);
+    }
+}
+
 /* Nothing is in flight: consumes what nobody pulled, and frees everything. */
 static void destroy(struct kula_ring *ring)
 {
@@ -319,16 +333,14 @@ static void destroy(struct kula_ring *ring)
     drop_all(ring, &ring->done);
     kula__workers_close(ring);
     ring->backend->close(ring);
+    kula__regions_leave(ring);
+    kula__pools_leave(ring);
+    list_held(ring);
     struct kula__settings settings = ring->settings;
     kula__process_remove(ring);
     kula__pages_free(ring->state, ring->backend->state_bytes);
     uint64_t untaken = ring->untaken;
-    uint64_t held = ring_free(ring);
-    if (held > 0) {
-        kula__log(&settings, KULA_LOG_INFO,
-                  "the ring is closed; the program still holds %llu of its buffers",
-                  (unsigned long long)held);
-    }
+    ring_free(ring);
     if (untaken > 0) {
         kula__log(&settings, KULA_LOG_DEBUG,
                   "%llu buffers were not taken from their events and went back to their pools",

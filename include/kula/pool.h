@@ -100,15 +100,15 @@ struct kula_pool_statistics {
 KULA_API int kula_pool_describe(struct kula_pool *pool,
                                 struct kula_pool_statistics *ret_statistics);
 
-/* Tells what memory the pool's buffers are made of, as kula_alloc_memory does.
+/* Tells what memory the pool's buffers are made of, as kula_alloc_memory does: what was granted for all
+ * of them. A group that is not one for the kernel is told here as well.
  *
  * Sizes:   none
  * Owner:   none
- * Errors:  0; -EINVAL a NULL argument
+ * Errors:  0; -EINVAL a NULL argument; -EOWNERDEAD (misuse)
  * Thread:  any
  * Kernel:  none */
-KULA_API int kula_pool_memory(const struct kula_pool *pool,
-                              struct kula_memory_report *ret_report);
+KULA_API int kula_pool_memory(struct kula_pool *pool, struct kula_memory_report *ret_report);
 
 #ifdef __cplusplus
 }
