@@ -171,6 +171,7 @@ void kula__close_done(struct kula_ring *ring, struct kula__slot *slot)
     record->kind = KULA__FD_UNKNOWN;
     record->closing = KULA__FD_OPEN;
     record->no_nowait = 0;
+    kula__fd_note(ring, record, slot->fd);
     record->close = NULL;
     record->late_head = NULL;
     record->late_tail = NULL;
@@ -205,5 +206,6 @@ int kula_forget_fd(struct kula_ring *ring, int fd)
     ring->backend->forget(ring, record, fd);
     record->kind = KULA__FD_UNKNOWN;
     record->no_nowait = 0;
+    kula__fd_note(ring, record, fd);
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct kula__fd_page *page_make(struct kula_ring *ring, uint32_t page)
@@ -19,11 +20,17 @@ static struct kula__fd_page *page_make(struct kula_ring *ring, uint32_t page)
         if (!grown) {
             return NULL;
         }
-        for (uint32_t i = ring->fd_page_count; i < count; i++) {
-            grown[i] = NULL;
-        }
         ring->fd_pages = grown;
+        uint8_t *plain = kula__memory_resize(ring->fd_plain, (size_t)count * KULA__FD_PAGE);
+        if (!plain) {
+            return NULL;
+        }
+        ring->fd_plain = plain;
+        uint32_t old = ring->fd_page_count;
+        memset(grown + old, 0, (count - old) * sizeof(struct kula__fd_page *));
+        memset(plain + (size_t)old * KULA__FD_PAGE, 0, (size_t)(count - old) * KULA__FD_PAGE);
         ring->fd_page_count = count;
+        ring->fd_plain_count = ring->closing_down || ring->broken ? 0 : count * KULA__FD_PAGE;
     }
     struct kula__fd_page *made = kula__pages_new(sizeof *made, 0);
     if (!made) {
@@ -71,8 +78,16 @@ void kula__fds_fini(struct kula_ring *ring)
         }
     }
     kula__memory_free(ring->fd_pages);
+    kula__memory_free(ring->fd_plain);
     ring->fd_pages = NULL;
+    ring->fd_plain = NULL;
+    ring->fd_plain_count = 0;
     ring->fd_page_count = 0;
+}
+
+void kula__fd_note(struct kula_ring *ring, const struct kula__fd *record, int fd)
+{
+    ring->fd_plain[fd] = record->kind == KULA__FD_FILE && record->closing == KULA__FD_OPEN;
 }
 
 static uint8_t socket_kind(int fd)
@@ -87,7 +102,6 @@ static uint8_t socket_kind(int fd)
 
 int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd)
 {
-    (void)ring;
     struct stat status;
     int error = kula__fault("fstat", ENOMEM);
     if (error < 0 || fstat(fd, &status) < 0) {
@@ -107,5 +121,6 @@ int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd)
         bool seekable = S_ISCHR(status.st_mode) && lseek(fd, 0, SEEK_CUR) >= 0;
         record->kind = seekable ? KULA__FD_FILE : KULA__FD_OTHER;
     }
+    kula__fd_note(ring, record, fd);
     return 0;
 }

@@ -81,6 +81,10 @@ struct kula__fd *kula__fd_peek(const struct kula_ring *ring, int fd);
 /* What the descriptor is, asked from the kernel once: fills fd->kind. 0, or -EBADF. */
 int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd);
 
+/* Writes what the short way of handing over reads of the descriptor (ring->fd_plain). To be called
+ * after every change of kind or closing. */
+void kula__fd_note(struct kula_ring *ring, const struct kula__fd *record, int fd);
+
 /* Frees the table; nothing may be pinned. */
 void kula__fds_fini(struct kula_ring *ring);
 

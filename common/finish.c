@@ -138,6 +138,7 @@ static void descriptor_is_new(struct kula_ring *ring, int fd)
         ring->backend->forget(ring, record, fd);
         record->kind = KULA__FD_UNKNOWN;
         record->no_nowait = 0;
+        kula__fd_note(ring, record, fd);
     }
 }
 

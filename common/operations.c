@@ -10,27 +10,6 @@
 
 /* ---- Transfers ---------------------------------------------------------------------------- */
 
-/* The common case in few instructions: a position in a file that the ring knows. */
-static inline bool admit_positional(struct kula_ring *ring, struct kula__slot *slot)
-{
-    size_t fd = (uint32_t)slot->fd;
-    if (kula__unlikely(slot->offset < 0 || fd / KULA__FD_PAGE >= ring->fd_page_count ||
-                       ring->closing_down || ring->broken)) {
-        return false;
-    }
-    struct kula__fd_page *page = ring->fd_pages[fd / KULA__FD_PAGE];
-    if (kula__unlikely(!page)) {
-        return false;
-    }
-    struct kula__fd *record = &page->fds[fd % KULA__FD_PAGE];
-    if (kula__unlikely(record->kind != KULA__FD_FILE || record->closing)) {
-        return false;
-    }
-    kula__pend(ring, slot); /* not pinned: see kula__fd_pin() */
-    return true;
-}
-
-/* Everything else. */
 __attribute__((__noinline__)) kula_op kula__admit_transfer(struct kula_ring *ring,
                                                            struct kula__slot *slot,
                                                            size_t length,
@@ -63,14 +42,65 @@ static inline kula_op transfer(struct kula_ring *ring,
     slot->attention = 0;
     slot->fd = fd;
     slot->offset = offset;
-    slot->length = (uint32_t)length;
     slot->opflags = opflags;
     slot->user = user;
-    if (kula__likely(length <= slot->capacity && length <= KULA_TRANSFER_MAX &&
-                     admit_positional(ring, slot))) {
-        return word + KULA__STEP;
-    }
     return kula__admit_transfer(ring, slot, length, word + KULA__STEP);
+}
+
+/* The length of a transfer_at() stands in two members, so that it is one store: where it may be short,
+ * opflags is 0 as it should be. */
+static inline void put_length(struct kula__slot *slot, size_t length)
+{
+    slot->length = (uint32_t)length;
+    slot->opflags = (uint32_t)((uint64_t)length >> 32);
+}
+
+/* Whatever transfer_at() does not do itself. The record has it all. */
+static __attribute__((__noinline__)) kula_op transfer_at_slowly(struct kula_ring *ring,
+                                                                struct kula__slot *slot,
+                                                                enum kula__operation operation)
+{
+    if (!kula__kind_fits(slot, KULA__KIND_BUFFER)) {
+        uint64_t word = kula__slot_word(slot) - KULA__STEP;
+        kula__hand_back(ring, slot);
+        return kula__hand_over_refused(ring, word, operation, slot->user);
+    }
+    size_t length = (size_t)(slot->length | (uint64_t)slot->opflags << 32);
+    slot->operation = (uint8_t)operation;
+    slot->attention = 0;
+    slot->opflags = 0;
+    return kula__admit_transfer(ring, slot, length, kula__slot_word(slot));
+}
+
+/* The common case in few instructions: a plain buffer and a position in a file that the ring knows. */
+static inline kula_op transfer_at(struct kula_ring *ring,
+                                  enum kula__operation operation,
+                                  int fd,
+                                  kula_buf buffer,
+                                  size_t length,
+                                  int64_t offset,
+                                  void *user)
+{
+    uint64_t word = kula__handle_word(buffer);
+    struct kula__slot *slot = kula__hand_over_any(ring, word);
+    if (kula__unlikely(!slot)) {
+        return kula__hand_over_refused(ring, word, operation, user);
+    }
+    slot->fd = fd;
+    slot->offset = offset;
+    put_length(slot, length);
+    slot->user = user;
+    uint32_t number = (uint32_t)fd;
+    if (kula__unlikely(slot->kind != KULA__KIND_BUFFER || length > slot->capacity ||
+                       offset < 0 || number >= ring->fd_plain_count ||
+                       !ring->fd_plain[number])) {
+        return transfer_at_slowly(ring, slot, operation);
+    }
+    slot->operation = (uint8_t)operation;
+    slot->kind = KULA__KIND_BUFFER; /* it is that already, and so this is one store */
+    slot->attention = 0;
+    kula__pend(ring, slot); /* not pinned: see kula__fd_pin() */
+    return word + KULA__STEP;
 }
 
 kula_op kula_read_(struct kula_ring *ring,
@@ -80,7 +110,7 @@ kula_op kula_read_(struct kula_ring *ring,
                    int64_t offset,
                    void *user)
 {
-    return transfer(ring, KULA__OP_READ, fd, buffer, length, offset, 0, user);
+    return transfer_at(ring, KULA__OP_READ, fd, buffer, length, offset, user);
 }
 
 kula_op kula_write_(struct kula_ring *ring,
@@ -90,7 +120,7 @@ kula_op kula_write_(struct kula_ring *ring,
                     int64_t offset,
                     void *user)
 {
-    return transfer(ring, KULA__OP_WRITE, fd, buffer, length, offset, 0, user);
+    return transfer_at(ring, KULA__OP_WRITE, fd, buffer, length, offset, user);
 }
 
 /* msg_flags that mean the same on every backend. */

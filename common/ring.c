@@ -263,6 +263,7 @@ static void stop_accepting(struct kula_ring *ring)
 {
     if (!ring->closing_down) {
         ring->closing_down = true;
+        ring->fd_plain_count = 0;
         ring->spare_operations = ring->free_operations;
         ring->free_operations = NULL;
     }

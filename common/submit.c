@@ -238,6 +238,7 @@ void kula__place(struct kula_ring *ring, struct kula__slot *slot)
     if (slot->operation == KULA__OP_CLOSE) {
         struct kula__fd *record = kula__fd_known(ring, slot->fd);
         record->closing = KULA__FD_CLOSING;
+        kula__fd_note(ring, record, slot->fd);
         record->close = slot;
         kula__list_append(&ring->closing, slot);
         return;

@@ -297,6 +297,7 @@ static int refused(struct kula_ring *ring, struct kula__uring_state *state, int 
             "uring: io_uring_enter failed with errno %d: the ring cannot be used any more",
             -error);
         ring->broken = true;
+        ring->fd_plain_count = 0;
         return -EBADR;
     }
 }
