@@ -5,12 +5,10 @@ void kula__aside_begin(struct kula_ring *ring, struct kula__aside *aside)
 {
     kula__list_init(&aside->done);
     aside->landed_next = ring->landed_next;
-    aside->event_slot = ring->event_slot;
+    aside->grounded = ring->grounded;
     aside->woken = false;
     ring->landed_next = ring->landed_end;
-    /* Record 0 is nobody's. While an event holds a record nothing lands, so that what has landed stays
-     * where it is. */
-    ring->event_slot = kula__slot_at(0);
+    ring->grounded = true; /* so that what has landed stays where it is */
     ring->inside = true;
     kula__aside_more(ring, aside);
 }
@@ -30,7 +28,7 @@ void kula__aside_end(struct kula_ring *ring, struct kula__aside *aside)
     kula__aside_more(ring, aside);
     kula__list_splice(&ring->done, &aside->done);
     ring->landed_next = aside->landed_next;
-    ring->event_slot = aside->event_slot;
+    ring->grounded = aside->grounded;
     ring->inside = false;
     if (aside->woken) {
         atomic_store(&ring->woken, 1);

@@ -10,7 +10,7 @@
 struct kula__aside {
     struct kula__list done;
     struct kula__landed *landed_next;
-    struct kula__slot *event_slot;
+    bool grounded;
     bool woken;
 };
 

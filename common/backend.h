@@ -87,6 +87,13 @@ struct kula__backend {
      * bounded by the next expiry. Returns 0 or -EBADR. */
     int (*wait)(struct kula_ring *ring, int64_t timeout_ns);
 
+    /* The short way of kula_wait: called instead of all the rest when there is nothing to be looked after
+     * but what is on ring->pending. Starts all of that and reaps what completes at once into
+     * ring->landed; adds one to ring->epoch and returns how many events are ready. If that is none,
+     * or anything else is to be done, it goes on with kula__wait_slowly(), which a backend without
+     * a short way has here itself. */
+    int (*round)(struct kula_ring *ring, int64_t timeout_ns);
+
     /* Asks for the end of an operation that this backend has. 0: asked, or ended here and now with
      * kula__finish(-ECANCELED); the operation's own result decides. -EALREADY: it runs and cannot be
      * stopped. Sent with the next submit or wait where that takes a system call. May be called more

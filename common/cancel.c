@@ -14,7 +14,8 @@ struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op
     return NULL;
 }
 
-/* kula_next marks the record whose event it gives out by linking it to itself. */
+/* kula_next marks the record whose event it gives out by linking it to itself; so does whoever lands
+ * one, and those are asked for elsewhere. */
 struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op)
 {
     struct kula__slot *slot = op ? kula__slot_find(op) : NULL;
@@ -265,29 +266,42 @@ void kula__expire(struct kula_ring *ring)
 
 /* ---- Walking away ------------------------------------------------------------------------- */
 
-bool kula__has_landed(const struct kula_ring *ring, kula_op op)
+struct kula__landed *kula__landed_find(const struct kula_ring *ring, kula_op op)
 {
-    for (const struct kula__landed *at = ring->landed_next; at != ring->landed_end; at++) {
+    for (struct kula__landed *at = ring->landed_next; at != ring->landed_end; at++) {
         if (at->op == op) {
-            return true;
+            return at;
         }
     }
-    return false;
+    return NULL;
+}
+
+struct kula__slot *kula__landed_slot(const struct kula__landed *landed)
+{
+    struct kula__slot *slot = kula__slot_find(landed->private_holder);
+    return slot && kula__slot_word(slot) == landed->private_holder + KULA__STEP ? slot : NULL;
+}
+
+void kula__landed_drop(struct kula_ring *ring, const struct kula__landed *landed)
+{
+    struct kula__slot *slot = kula__landed_slot(landed);
+    if (slot) {
+        kula__recycle(ring, slot);
+    }
 }
 
 /* Takes the event of an operation out of those that have landed; false when it is not there. */
-static bool forget_landed(struct kula_ring *ring, kula_op op)
+static bool detach_landed(struct kula_ring *ring, kula_op op)
 {
-    if (!kula__has_landed(ring, op)) {
+    struct kula__landed *landed = kula__landed_find(ring, op);
+    if (!landed) {
         return false;
     }
-    struct kula__landed *kept = ring->landed_next;
-    for (const struct kula__landed *at = kept; at != ring->landed_end; at++) {
-        if (at->op != op) {
-            *kept++ = *at;
-        }
+    kula__landed_drop(ring, landed);
+    ring->landed_end--;
+    for (; landed != ring->landed_end; landed++) {
+        *landed = landed[1];
     }
-    ring->landed_end = kept;
     return true;
 }
 
@@ -304,7 +318,7 @@ int kula_detach(struct kula_ring *ring, kula_op op)
     }
     slot = kula__operation_done(ring, op);
     if (!slot) {
-        return forget_landed(ring, op) ? 0 : -ENOENT;
+        return detach_landed(ring, op) ? 0 : -ENOENT;
     }
     if (!kula__list_remove(&ring->done, slot)) {
         kula__list_remove(&ring->early, slot);

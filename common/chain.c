@@ -72,15 +72,39 @@ static void append_successor(struct kula__slot *other, struct kula__slot *slot)
     kula__cold_of(slot)->predecessor = other;
 }
 
+/* What an operation that has not ended yet may depend on, and how an ended one came out. */
+enum fate {
+    UNKNOWN, /* no such operation, or its event has been pulled */
+    UNDER_WAY,
+    ENDED_WELL,
+    ENDED_BADLY,
+};
+
+static enum fate fate_of(const struct kula_ring *ring, kula_op op)
+{
+    if (kula__operation_find(ring, op)) {
+        return UNDER_WAY;
+    }
+    const struct kula__slot *done = kula__operation_done(ring, op);
+    if (done) {
+        return kula__ended_well(done, done->result) ? ENDED_WELL : ENDED_BADLY;
+    }
+    const struct kula__landed *landed = kula__landed_find(ring, op);
+    if (!landed) {
+        return UNKNOWN;
+    }
+    const struct kula__slot *slot = kula__landed_slot(landed);
+    return !slot || kula__ended_well(slot, landed->result) ? ENDED_WELL : ENDED_BADLY;
+}
+
 int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
 {
     if (!kula__is_owner(ring)) {
         return kula__not_owner(ring, "kula_after");
     }
     struct kula__slot *slot = kula__operation_find(ring, op);
-    struct kula__slot *first = kula__operation_find(ring, other);
-    struct kula__slot *done = first ? NULL : kula__operation_done(ring, other);
-    if (!slot || (!first && !done && !kula__has_landed(ring, other))) {
+    enum fate fate = fate_of(ring, other);
+    if (!slot || fate == UNKNOWN) {
         return -ENOENT;
     }
     if (!kula__is_fresh(ring, slot) || (slot->attention & KULA__AFTER)) {
@@ -89,14 +113,15 @@ int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
     if (slot->attention & (KULA__CANCEL | KULA__TIMED_OUT)) {
         return 0; /* it has its result already, and starts nothing */
     }
-    if (first && would_wait_for_itself(slot, first)) {
-        return -ELOOP;
+    if (fate == ENDED_BADLY && !(slot->attention & KULA__REGARDLESS)) {
+        return kula__cancel_slot(ring, slot, KULA__CANCEL);
     }
-    if (!first) {
-        if (done && !kula__ended_well(done) && !(slot->attention & KULA__REGARDLESS)) {
-            return kula__cancel_slot(ring, slot, KULA__CANCEL);
-        }
+    if (fate != UNDER_WAY) {
         return 0;
+    }
+    struct kula__slot *first = kula__operation_find(ring, other);
+    if (would_wait_for_itself(slot, first)) {
+        return -ELOOP;
     }
     stand_aside(ring, slot);
     slot->attention |= KULA__AFTER;

@@ -116,9 +116,8 @@ static int32_t total_of_pieces(struct kula__slot *slot, int32_t result, uint32_t
     return (int32_t)progress;
 }
 
-bool kula__ended_well(const struct kula__slot *slot)
+bool kula__ended_well(const struct kula__slot *slot, int32_t result)
 {
-    int32_t result = slot->result;
     if (result < 0) {
         return false;
     }
@@ -178,7 +177,7 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     kula__word_finish(slot, kula__slot_word(slot));
     ring->in_flight--;
     if (attention & KULA__BEFORE) {
-        kula__chain_end(ring, slot, kula__ended_well(slot));
+        kula__chain_end(ring, slot, kula__ended_well(slot, result));
     }
     if (slot->kind == KULA__KIND_LENT) {
         kula__lent_end(slot);

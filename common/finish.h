@@ -11,8 +11,9 @@ void kula__recycle(struct kula_ring *ring, struct kula__slot *slot);
 /* The same for one that nobody has seen: a descriptor in its result is closed first. */
 void kula__drop(struct kula_ring *ring, struct kula__slot *slot);
 
-/* Whether a successor of a done operation may start: nothing failed and nothing was left over. */
-bool kula__ended_well(const struct kula__slot *slot);
+/* Whether a successor of an operation that ended with this result may start: nothing failed and
+ * nothing was left over. */
+bool kula__ended_well(const struct kula__slot *slot, int32_t result);
 
 /* Whether this record belongs to a descriptor's record and is not in the ring's operation table. */
 bool kula__close_owns(const struct kula_ring *ring, const struct kula__slot *slot);

@@ -330,6 +330,9 @@ static void destroy(struct kula_ring *ring)
     kula__scopes_end(ring);
     kula__event_end(ring);
     kula__inbox_drain(ring);
+    for (; ring->landed_next != ring->landed_end; ring->landed_next++) {
+        kula__landed_drop(ring, ring->landed_next);
+    }
     drop_all(ring, &ring->early);
     drop_all(ring, &ring->done);
     kula__workers_close(ring);

@@ -94,16 +94,26 @@ struct kula__settings { /* config, environment and mask, resolved */
     bool quiet; /* KULA_DEBUG=quiet: nothing to stderr */
 };
 
-/* What is left of an operation without a buffer, a block or anything else that the program could still
- * ask for: its event. Its record was free again when its completion was harvested. These are older
- * than what is on the done list, and there are none while an event that holds a record is current. */
+/* An operation that needs nothing more than its event, in the very form that kula_next copies. Its
+ * completion was harvested, and its record is
+ *
+ *     free, when it had no buffer (kula_nop): private_holder is 0
+ *     done and marked as pulled, when it has a plain buffer of a size class and no attention bit (a
+ *     positional transfer on a file): private_holder is the operation, and kula_take may have it
+ *
+ * These are older than what is on the done list. */
 struct kula__landed {
     kula_op op;
-    int32_t result;
+    int32_t result; /* not negative */
+    uint32_t flags; /* 0, always: never written */
     void *user;
-    uint64_t padding; /* a distance that is a shift */
+    uint64_t private_holder;
 };
 #define KULA__LANDED 128u
+
+static_assert(offsetof(struct kula__landed, private_holder) ==
+                  offsetof(struct kula_event, private_holder),
+              "an event begins with the same members");
 
 struct kula_ring {
     /* --- handing over --- */
@@ -127,7 +137,6 @@ struct kula_ring {
     uint32_t detached;                /* of in_flight: those that bring no event */
     struct kula__landed *landed_next; /* what kula_next gives first, up to landed_end */
     struct kula__landed *landed_end;
-    struct kula__slot *event_slot; /* the current event's, if it may hold something; or NULL */
     const struct kula__backend *backend;
     void *state; /* the backend's own: backend->state_bytes, zeroed before open */
     struct kula_event event;
@@ -138,11 +147,18 @@ struct kula_ring {
     struct kula__list
         closing; /* kula_close_fd that have not yet asked their operations to end */
     struct kula__list
-        early;         /* ended inside a call that shows no events (kula_cancel): likewise */
-    uint32_t sift;     /* pending holds cancelled or held operations: look before flushing */
-    bool closing_down; /* kula_close has begun */
-    bool broken;       /* -EBADR: nothing is freed any more, nothing accepted */
-    bool embedded;     /* kula_pollable was called */
+        early; /* ended inside a call that shows no events (kula_cancel): likewise */
+    union {
+        struct {
+            uint32_t
+                sift; /* pending holds cancelled or held operations: look before flushing */
+            bool closing_down; /* kula_close has begun */
+            bool broken;       /* -EBADR: nothing is freed any more, nothing accepted */
+            bool embedded;     /* kula_pollable was called */
+            bool grounded; /* nothing may land: event.error is not 0, or events are set aside */
+        };
+        uint64_t hindrances; /* all of them in one look */
+    };
     struct kula__timers timers; /* timers and deadlines */
     struct kula__pool *pool;
     struct kula__region *regions;       /* that the backend knows; region.c, under its lock */
@@ -262,6 +278,11 @@ static inline bool kula__finish_short(struct kula_ring *ring,
     kula__list_append(&ring->done, slot);
     return true;
 }
+
+/* ---- Waiting (wait.c) ----------------------------------------------------------------------- */
+
+/* The whole of kula_wait, for a backend's round() that is not enough. Thread: any, refused elsewhere. */
+int kula__wait_slowly(struct kula_ring *ring, int64_t timeout_ns);
 
 /* ---- Sleeping and waking (inbox.c) ---------------------------------------------------------- */
 

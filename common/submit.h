@@ -184,7 +184,13 @@ void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot);
 struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op);
 struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op);
 
-/* Whether it is over, has succeeded, and only its event is left. */
-bool kula__has_landed(const struct kula_ring *ring, kula_op op);
+/* What has landed of an operation, not pulled yet; NULL when it is not there. */
+struct kula__landed *kula__landed_find(const struct kula_ring *ring, kula_op op);
+
+/* The record of its buffer; NULL when it had none, or somebody has guessed its name and taken it. */
+struct kula__slot *kula__landed_slot(const struct kula__landed *landed);
+
+/* Its event will not be pulled: its buffer goes home. */
+void kula__landed_drop(struct kula_ring *ring, const struct kula__landed *landed);
 
 #endif

@@ -102,33 +102,46 @@ static int refuse_to_drive(struct kula_ring *ring, const char *operation)
     return kula__is_owner(ring) ? -EBADR : kula__not_owner(ring, operation);
 }
 
-int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
+int kula__wait_slowly(struct kula_ring *ring, int64_t timeout_ns)
 {
-    if (kula__unlikely(!kula__is_owner(ring) || ring->broken)) {
+    if (!kula__is_owner(ring) || ring->broken) {
         return refuse_to_drive(ring, "kula_wait");
     }
     ring->inside = true;
     ring->epoch++;
     int result = 0;
-    /* What completes at once is the common case: its round needs neither a clock nor a sleep. */
-    if (kula__likely(!kula__has_chores(ring) && ring->timers.count == 0 &&
-                     ring->pending.head)) {
+    /* What completes at once needs neither a clock nor a sleep. */
+    if (!kula__has_chores(ring) && ring->timers.count == 0 && ring->pending.head) {
         result = ring->backend->wait(ring, 0);
-        if (kula__unlikely(atomic_load_explicit(&ring->inbox, memory_order_relaxed) != NULL)) {
-            kula__inbox_drain(ring);
-        }
+        kula__inbox_drain(ring);
         if (result == 0) {
             result = (int)kula__event_count(ring);
         }
     }
-    if (kula__unlikely(result == 0)) {
+    if (result == 0) {
         result = wait_on(ring, timeout_ns);
     }
     ring->inside = false;
-    if (kula__unlikely(ring->embedded && result >= 0)) {
+    if (ring->embedded && result >= 0) {
         kula__rest(ring);
     }
     return result;
+}
+
+/* Whether a wait has to look after more than what is pending. */
+static inline bool is_hindered(const struct kula_ring *ring)
+{
+    /* one branch: every wait asks */
+    return ((uintptr_t)ring->refused.head | (uintptr_t)ring->early.head |
+            (uintptr_t)ring->closing.head | ring->hindrances | ring->timers.count) != 0;
+}
+
+int kula_wait(struct kula_ring *ring, int64_t timeout_ns)
+{
+    if (kula__unlikely(!kula__is_owner(ring) || is_hindered(ring))) {
+        return kula__wait_slowly(ring, timeout_ns);
+    }
+    return ring->backend->round(ring, timeout_ns);
 }
 
 static int pending_length(const struct kula_ring *ring)
@@ -166,22 +179,23 @@ int kula_submit(struct kula_ring *ring)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* Nothing of the current event is to be had any more. */
-static inline void forget_event(struct kula_ring *ring)
+/* The record whose event has been pulled, or has landed, and is not over; NULL: there is none, and if
+ * there was a buffer it was taken and may be anywhere by now. */
+static struct kula__slot *pulled(uint64_t holder)
 {
-    ring->event_slot = NULL;
-    ring->event.private_holder = 0;
-    ring->event.flags = 0;
-    ring->event.error = 0;
+    struct kula__slot *slot = kula__slot_find(holder);
+    /* acquire: the event may be a copy that another thread has brought here */
+    uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
+    return word == holder + KULA__STEP && slot->next == slot ? slot : NULL;
 }
 
 void kula__event_end(struct kula_ring *ring)
 {
-    struct kula__slot *slot = ring->event_slot;
-    uint64_t holder = ring->event.private_holder;
-    forget_event(ring);
-    if (!slot || kula__slot_word(slot) != holder + KULA__STEP) {
-        return; /* its buffer was taken, and may be anywhere by now */
+    struct kula__slot *slot = pulled(ring->event.private_holder);
+    ring->event.private_holder = 0;
+    /* The event has been in the program's hands: what it names now may be another ring's. */
+    if (!slot || !kula__slot_is_with(slot, ring->id)) {
+        return;
     }
     if (slot->kind <= KULA__KIND_SPECIAL) {
         ring->untaken++;
@@ -204,9 +218,20 @@ static inline struct kula_event *pull(struct kula_ring *ring, struct kula__slot 
     memcpy(&event->result, &slot->result, sizeof event->result + sizeof event->flags);
     event->user = slot->user;
     event->error = 0;
+    ring->grounded = false;
     event->private_holder = operation;
-    ring->event_slot = slot;
     slot->next = slot; /* pulled: kula_take may have it */
+    return event;
+}
+
+/* None of these comes after an event that has its `error`, so that it is 0 as it should be. */
+static inline struct kula_event *pull_landed(struct kula_ring *ring,
+                                             struct kula__landed *landed)
+{
+    ring->landed_next = landed + 1;
+    struct kula_event *event = &ring->event;
+    memcpy(event, landed, offsetof(struct kula__landed, user));
+    memcpy(&event->user, &landed->user, sizeof *landed - offsetof(struct kula__landed, user));
     return event;
 }
 
@@ -218,6 +243,9 @@ static __attribute__((__noinline__)) struct kula_event *next_slowly(struct kula_
         return NULL;
     }
     kula__event_end(ring);
+    if (ring->landed_next != ring->landed_end) {
+        return pull_landed(ring, ring->landed_next);
+    }
     struct kula__slot *slot = ring->done.head;
     if (!slot) {
         if (ring->embedded) {
@@ -231,6 +259,7 @@ static __attribute__((__noinline__)) struct kula_event *next_slowly(struct kula_
         ring->done_messages--;
     } else if (slot->event_flags & KULA_EVENT_ERROR) {
         event->error = kula__cold_of(slot)->error;
+        ring->grounded = true;
     }
     return event;
 }
@@ -241,28 +270,19 @@ struct kula_event *kula_next(struct kula_ring *ring)
         return next_slowly(ring);
     }
     struct kula_event *event = &ring->event;
-    const struct kula__landed *landed = ring->landed_next;
-    if (landed != ring->landed_end) {
-        /* with these there is no current event that holds anything: see kula__landed; and the
-         * last one that did has left flags and error at 0 */
-        ring->landed_next++;
-        event->op = landed->op;
-        event->result = landed->result;
-        event->user = landed->user;
-        return event;
-    }
     /* Taking a buffer has left its holder at 0: then it may be anywhere, and the event is over. */
-    if (ring->event_slot && event->private_holder != 0) {
+    if (kula__unlikely(event->private_holder != 0)) {
         return next_slowly(ring);
     }
-    struct kula__slot *slot = ring->done.head;
-    if (!slot) {
-        if (ring->event_slot) {
-            forget_event(ring);
-        }
-        return kula__unlikely(ring->embedded) ? next_slowly(ring) : NULL;
+    struct kula__landed *landed = ring->landed_next;
+    if (landed != ring->landed_end) {
+        return pull_landed(ring, landed);
     }
-    return kula__unlikely(slot->event_flags) ? next_slowly(ring) : pull(ring, slot);
+    struct kula__slot *slot = ring->done.head;
+    if (!slot && kula__likely(!ring->embedded)) {
+        return NULL;
+    }
+    return kula__unlikely(!slot || slot->event_flags) ? next_slowly(ring) : pull(ring, slot);
 }
 
 /* Whatever kula_take does not do itself; `wanted` is BUFFER or REF. */
@@ -270,9 +290,11 @@ static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
                                                        enum kula__kind wanted)
 {
     uint64_t holder = event->private_holder;
-    struct kula__slot *slot = kula__slot_find(holder);
-    uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
-    if (word != holder + KULA__STEP || slot->next != slot) {
+    if (holder == 0) {
+        return NULL;
+    }
+    struct kula__slot *slot = pulled(holder);
+    if (!slot) {
         kula__misuse("kula_take", holder, "the event is over, copied or forged");
         return NULL;
     }
@@ -294,15 +316,15 @@ static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
 
 kula_ref kula_take_ref(struct kula_event *event)
 {
-    return event && event->private_holder ? take_slowly(event, KULA__KIND_REF) : NULL;
+    return event ? take_slowly(event, KULA__KIND_REF) : NULL;
 }
 
 kula_buf kula_take(struct kula_event *event)
 {
-    uint64_t holder;
-    if (!event || (holder = event->private_holder) == 0) {
+    if (!event) {
         return NULL;
     }
+    uint64_t holder = event->private_holder; /* 0 names a record that is nobody's */
     struct kula__slot *slot = kula__slot_find(holder);
     /* acquire: the event may be a copy that another thread has brought here */
     if (kula__unlikely(!slot ||
@@ -319,12 +341,7 @@ kula_buf kula_take(struct kula_event *event)
 /* The record of an event that is current; NULL for one that is over, copied late or forged. */
 static struct kula__slot *current(const struct kula_event *event)
 {
-    struct kula__slot *slot = event ? kula__slot_find(event->private_holder) : NULL;
-    if (!slot || kula__slot_word(slot) != event->private_holder + KULA__STEP ||
-        slot->next != slot) {
-        return NULL;
-    }
-    return slot;
+    return event ? pulled(event->private_holder) : NULL;
 }
 
 const struct sockaddr *kula_event_address(const struct kula_event *event, uint32_t *ret_length)

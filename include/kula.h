@@ -416,13 +416,13 @@ enum kula_event_flags {
  * never hidden: if any byte moved, result is that count, and a flag says what stopped it. A
  * descriptor in `result` is yours once kula_next has returned the event. */
 struct kula_event {
-    kula_op op;     /* the operation; 0 for a message */
-    int32_t result; /* >= 0, or a negative errno */
-    uint32_t flags; /* enum kula_event_flags */
-    void *user;     /* as given when the operation was handed over */
-    int32_t error;  /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
-    uint32_t reserved;
+    kula_op op;              /* the operation; 0 for a message */
+    int32_t result;          /* >= 0, or a negative errno */
+    uint32_t flags;          /* enum kula_event_flags */
+    void *user;              /* as given when the operation was handed over */
     uint64_t private_holder; /* for kula_take; not for programs */
+    int32_t error; /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
+    uint32_t reserved;
 };
 
 /* Hands everything queued so far to the kernel, without waiting. Calling it is never needed before

@@ -104,6 +104,7 @@ const struct kula__backend kula__backend_blocking = {
     .close = blocking_close,
     .submit = kula__blocking_submit,
     .wait = kula__blocking_wait,
+    .round = kula__wait_slowly,
     .cancel = kula__blocking_cancel,
     .forget = kula__blocking_forget,
     .pollable = kula__blocking_pollable,

@@ -174,6 +174,7 @@ const struct kula__backend kula__backend_epoll = {
     .close = epoll_close,
     .submit = kula__epoll_submit,
     .wait = kula__epoll_wait,
+    .round = kula__wait_slowly,
     .cancel = kula__epoll_cancel,
     .forget = kula__epoll_forget,
     .pollable = kula__epoll_pollable,

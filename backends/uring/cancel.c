@@ -61,6 +61,7 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
         }
         return error;
     }
+    state->calm = false;
     uint64_t marks = kula__uring_marks_of(slot);
     if (marks & (KULA__URING_AGAIN | KULA__URING_HELD)) { /* the kernel does not have it */
         kula__uring_line_remove(marks & KULA__URING_HELD ? &state->held : &state->again, slot);

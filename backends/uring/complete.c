@@ -44,7 +44,7 @@ static void note_success(struct kula_ring *ring,
         1u << KULA__OP_READ | 1u << KULA__OP_WRITE | 1u << KULA__OP_RECV | 1u << KULA__OP_SEND;
     uint32_t bit = 1u << kula__uring_proof_of(ring, slot);
     state->unproven &= ~bit;
-    state->direct |= bit & short_ways;
+    kula__uring_allow(state, bit & short_ways);
 }
 
 /* An operation that has never succeeded here is refused: it is done in another way, which also shows

@@ -5,10 +5,10 @@
  * waits costs 45 to 75 ns more (6.18, measured). So a batch is one system call, and sleeping a
  * second one.
  */
+#include "entry.h"
 #include "state.h"
 
 #include <errno.h>
-#include <string.h>
 
 /* An enter that is refused is tried that often before its entries wait for another occasion. */
 #define REFUSALS_MAX 16u
@@ -25,25 +25,16 @@ enum flushed {
     STUCK = 1, /* entries are left that the kernel cannot take now */
 };
 
-static inline bool wants_us(const struct kula__uring_state *state)
-{
-    return IO_URING_READ_ONCE(*state->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-}
-
 bool kula__uring_has_completions(const struct kula__uring_state *state)
 {
-    return io_uring_smp_load_acquire(state->cq_tail) != state->head || wants_us(state);
-}
-
-static inline uint32_t unsent(const struct kula__uring_state *state)
-{
-    /* a plain load: the kernel moves its head only while we are inside enter */
-    return state->tail - IO_URING_READ_ONCE(*state->sq_head);
+    return io_uring_smp_load_acquire(state->cq_tail) != state->head ||
+           kula__uring_wants_us(state);
 }
 
 bool kula__uring_has_more(const struct kula_ring *ring, const struct kula__uring_state *state)
 {
-    return ring->pending.head || state->again.head || state->cancels.head || unsent(state) > 0;
+    return ring->pending.head || state->again.head || state->cancels.head ||
+           kula__uring_unsent(state) > 0;
 }
 
 /* ---- Filling ------------------------------------------------------------------------------- */
@@ -52,7 +43,7 @@ bool kula__uring_has_more(const struct kula_ring *ring, const struct kula__uring
 static inline uint32_t limit_of(const struct kula__uring_state *state)
 {
     uint32_t limit = IO_URING_READ_ONCE(*state->sq_head) + state->sq_entries;
-    if (kula__unlikely(state->in_kernel != UINT32_MAX)) {
+    if (kula__unlikely(state->in_kernel != 0)) {
         uint32_t left = state->head + state->in_kernel - state->tail;
         if (left < limit - state->tail) {
             limit = state->tail + left;
@@ -91,33 +82,6 @@ static inline bool is_socket(const struct kula_ring *ring, int fd)
     return kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM;
 }
 
-/* What lies behind user_data in an entry (registered buffers and files, personalities) is 0 from the
- * beginning and stays so: nothing here writes it. */
-static inline void nop_entry(struct io_uring_sqe *sqe, const struct kula__slot *slot)
-{
-    static const struct io_uring_sqe nop = { .opcode = IORING_OP_NOP, .fd = -1 };
-    memcpy(sqe, &nop, offsetof(struct io_uring_sqe, user_data));
-    sqe->user_data = kula__slot_word(slot);
-}
-
-static inline void transfer_entry(struct io_uring_sqe *sqe,
-                                  uint8_t opcode,
-                                  const struct kula__slot *slot,
-                                  uint64_t offset,
-                                  uint32_t flags)
-{
-    /* member by member: a compiler that is given a whole struct clears it first */
-    sqe->opcode = opcode;
-    sqe->flags = 0;
-    sqe->ioprio = 0;
-    sqe->fd = slot->fd;
-    sqe->off = offset;
-    sqe->addr = (uint64_t)(uintptr_t)slot->data;
-    sqe->len = slot->length;
-    sqe->rw_flags = (__kernel_rwf_t)flags;
-    sqe->user_data = kula__slot_word(slot);
-}
-
 /* The entry of a transfer that is simple to prepare; false: it is not. Only files have positions:
  * without one, a read may be of a socket, which has its own opcode, and a write may raise a signal.
  * Memory that is not plain may be known to the kernel, and then there is a better opcode. */
@@ -131,23 +95,37 @@ static inline bool direct_transfer(const struct kula_ring *ring,
         if (kula__kind_may_be_known(slot) || (slot->offset < 0 && is_socket(ring, slot->fd))) {
             return false;
         }
-        transfer_entry(sqe, IORING_OP_READ, slot, offset, 0);
+        kula__uring_transfer_entry(sqe, IORING_OP_READ, slot, offset, 0);
         return true;
     case KULA__OP_WRITE:
         if (kula__kind_may_be_known(slot) ||
             (slot->offset < 0 && kind_of(ring, slot->fd) != KULA__FD_FILE)) {
             return false;
         }
-        transfer_entry(sqe, IORING_OP_WRITE, slot, offset, 0);
+        kula__uring_transfer_entry(sqe, IORING_OP_WRITE, slot, offset, 0);
         return true;
     case KULA__OP_RECV:
-        transfer_entry(sqe, IORING_OP_RECV, slot, 0, slot->opflags);
+        kula__uring_transfer_entry(sqe, IORING_OP_RECV, slot, 0, slot->opflags);
         return true;
     case KULA__OP_SEND:
-        transfer_entry(sqe, IORING_OP_SEND, slot, 0, slot->opflags | MSG_NOSIGNAL);
+        kula__uring_transfer_entry(sqe, IORING_OP_SEND, slot, 0, slot->opflags | MSG_NOSIGNAL);
         return true;
     default:
         return false;
+    }
+}
+
+void kula__uring_allow(struct kula__uring_state *state, uint32_t operations)
+{
+    state->direct |= operations;
+    if (operations & 1u << KULA__OP_NOP) {
+        state->nop_run = kula__uring_plain_nature(KULA__OP_NOP, KULA__KIND_OPERATION);
+    }
+    if (operations & 1u << KULA__OP_READ) {
+        state->read_run = kula__uring_plain_nature(KULA__OP_READ, KULA__KIND_BUFFER);
+    }
+    if (operations & 1u << KULA__OP_WRITE) {
+        state->write_run = kula__uring_plain_nature(KULA__OP_WRITE, KULA__KIND_BUFFER);
     }
 }
 
@@ -162,7 +140,7 @@ static inline bool direct_entry(const struct kula_ring *ring,
         return false;
     }
     if (operation == KULA__OP_NOP) {
-        nop_entry(sqe, slot);
+        kula__uring_nop_entry(sqe, slot);
         return true;
     }
     return !(slot->attention & KULA__NOWAIT) && direct_transfer(ring, slot, sqe);
@@ -200,36 +178,6 @@ static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
 
 /* ---- Entering ------------------------------------------------------------------------------ */
 
-/* The call that only submits is every batch's, so it is made in place where that can be: a function
- * call would have its caller keep everything out of the registers that it may use. */
-static inline int enter_to_submit(const struct kula__uring_state *state, uint32_t to_submit)
-{
-    int error = kula__fault("io_uring_enter", EINTR);
-    if (error < 0) {
-        return error;
-    }
-#if defined __x86_64__ && defined __LP64__
-    /* Everything is read first: a sanitizer makes a call of each read, and between a register's own
-     * variable and the instruction that wants it there must be none. */
-    long call = __NR_io_uring_enter;
-    long enter_fd = state->enter_fd;
-    long enter_flags = state->enter_flags;
-    long entries = to_submit;
-    register long flags __asm__("r10") = enter_flags;
-    register long signals __asm__("r8") = 0;
-    register long signals_bytes __asm__("r9") = 0;
-    __asm__ volatile("syscall"
-                     : "+a"(call)
-                     : "D"(enter_fd), "S"(entries), "d"(0L), "r"(flags), "r"(signals),
-                       "r"(signals_bytes)
-                     : "rcx", "r11", "memory");
-    return (int)call;
-#else
-    return io_uring_enter2((unsigned)state->enter_fd, to_submit, 0, state->enter_flags, NULL,
-                           _NSIG / 8);
-#endif
-}
-
 static inline int enter(const struct kula__uring_state *state,
                         uint32_t to_submit,
                         uint32_t min_complete,
@@ -251,18 +199,19 @@ int kula__uring_enter(struct kula__uring_state *state,
                       int64_t timeout_ns)
 {
     if (timeout_ns < 0 || min_complete == 0) {
-        return enter(state, unsent(state), min_complete, IORING_ENTER_GETEVENTS, NULL);
+        return enter(state, kula__uring_unsent(state), min_complete, IORING_ENTER_GETEVENTS,
+                     NULL);
     }
     if (state->timed_enter) {
         struct __kernel_timespec time = { .tv_sec = timeout_ns / KULA_SECOND,
                                           .tv_nsec = timeout_ns % KULA_SECOND };
         struct io_uring_getevents_arg arg = { .ts = (uint64_t)(uintptr_t)&time };
-        return enter(state, unsent(state), min_complete,
+        return enter(state, kula__uring_unsent(state), min_complete,
                      IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &arg);
     }
     /* Before EXT_ARG (5.11) only poll(2) takes a time. The rings that setup.c makes there have no
      * deferred work, so that their own descriptor tells of every completion. */
-    int result = enter(state, unsent(state), 0, IORING_ENTER_GETEVENTS, NULL);
+    int result = enter(state, kula__uring_unsent(state), 0, IORING_ENTER_GETEVENTS, NULL);
     if (result < 0 || io_uring_smp_load_acquire(state->cq_tail) != state->head) {
         return result;
     }
@@ -321,12 +270,12 @@ static int flush(struct kula_ring *ring, struct kula__uring_state *state)
             kula__uring_resume(ring, state);
         }
         fill(ring, state);
-        uint32_t to_submit = unsent(state);
+        uint32_t to_submit = kula__uring_unsent(state);
         if (to_submit == 0) {
             return FLUSHED;
         }
         reap_before_submitting(ring, state);
-        uint32_t flags = wants_us(state) ? IORING_ENTER_GETEVENTS : 0;
+        uint32_t flags = kula__uring_wants_us(state) ? IORING_ENTER_GETEVENTS : 0;
         int result = enter(state, to_submit, 0, flags, NULL);
         if (kula__unlikely(state->fixed_entries)) {
             kula__uring_clear_fixed(state);
@@ -354,83 +303,12 @@ int kula__uring_flush(struct kula_ring *ring, struct kula__uring_state *state)
 
 int kula__uring_submit(struct kula_ring *ring)
 {
-    return kula__uring_flush(ring, kula__uring_state_of(ring));
+    struct kula__uring_state *state = kula__uring_state_of(ring);
+    state->calm = false;
+    return kula__uring_flush(ring, state);
 }
 
 /* ---- Harvesting ---------------------------------------------------------------------------- */
-
-/* Whether nothing but the event will be left of an operation. Of those that come from the ring only a
- * no-operation has neither buffer, descriptor nor block; three members are compared as one. */
-static inline bool is_bare(const struct kula__slot *slot)
-{
-    static const struct kula__slot bare = { .operation = KULA__OP_NOP,
-                                            .kind = KULA__KIND_OPERATION };
-    uint32_t found;
-    uint32_t wanted;
-    static_assert(offsetof(struct kula__slot, fd) - offsetof(struct kula__slot, operation) ==
-                      sizeof found,
-                  "operation, kind and attention lie together");
-    const size_t offset = offsetof(struct kula__slot, operation);
-    memcpy(&found, (const char *)slot + offset, sizeof found);
-    memcpy(&wanted, (const char *)&bare + offset, sizeof wanted);
-    return found == wanted;
-}
-
-/* Ends operations of which nothing but the event is left: their records are free again at once. Goes on
- * while no other kind of completion comes, as far as the completions lie one after the other in memory
- * and there is room for their events. Returns how many there were. */
-static inline uint32_t land(struct kula_ring *ring,
-                            struct kula__uring_state *state,
-                            struct kula__landed *landed,
-                            uint32_t most)
-{
-    const struct io_uring_cqe *start = &state->cqes[state->head & state->cq_mask];
-    const struct io_uring_cqe *cqe = start;
-    const struct io_uring_cqe *end = start + most;
-    end = end < state->cqes_end ? end : state->cqes_end;
-    struct kula__slot *free_operations = ring->free_operations;
-    for (; cqe != end; cqe++) {
-        uint64_t word = cqe->user_data;
-        /* what comes back is a word that was sent, or a token, whose index is 0: both have a record */
-        struct kula__slot *slot = kula__slot_at(kula__word_index(word));
-        int32_t result = cqe->res;
-        if (kula__unlikely(kula__slot_word(slot) != word || !is_bare(slot) || result < 0)) {
-            break;
-        }
-        landed->op = word;
-        landed->result = result;
-        landed->user = slot->user;
-        landed++;
-        kula__word_undo(slot, word);
-        slot->next = free_operations;
-        free_operations = slot;
-    }
-    uint32_t count = (uint32_t)(cqe - start);
-    ring->free_operations = free_operations;
-    ring->landed_end = landed;
-    ring->in_flight -= count;
-    state->head += count;
-    /* release: the kernel may write over these from here on */
-    io_uring_smp_store_release(state->cq_head, state->head);
-    return count;
-}
-
-/* The same, wherever the completions lie. */
-static void land_all(struct kula_ring *ring, struct kula__uring_state *state, uint32_t tail)
-{
-    if (ring->done.head || ring->event_slot || ring->closing_down) {
-        return;
-    }
-    if (ring->landed_next == ring->landed_end) {
-        ring->landed_next = ring->landed_end = ring->landed;
-    }
-    uint32_t landed;
-    do {
-        uint32_t room = (uint32_t)(ring->landed + KULA__LANDED - ring->landed_end);
-        uint32_t ready = tail - state->head;
-        landed = land(ring, state, ring->landed_end, ready < room ? ready : room);
-    } while (landed > 0);
-}
 
 /* Ends operations up to the first completion that does not simply end one. It calls nothing, so that
  * all it needs stays in registers. Returns whether there is such a completion. */
@@ -440,7 +318,7 @@ static inline bool harvest_plain(struct kula_ring *ring, struct kula__uring_stat
     uint32_t mask = state->cq_mask;
     /* acquire: the completions before the tail that covers them */
     uint32_t tail = io_uring_smp_load_acquire(state->cq_tail);
-    land_all(ring, state, tail);
+    kula__uring_land(ring, state, tail);
     uint32_t head = state->head;
     struct kula__slot **done_tail = ring->done.tail;
     for (; head != tail; head++) {
@@ -531,10 +409,7 @@ static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int
     return kula__uring_has_more(ring, state) ? kula__uring_flush(ring, state) : 0;
 }
 
-/* Whatever the short way of kula__uring_wait did not bring to an end. */
-static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
-                                                 struct kula__uring_state *state,
-                                                 int64_t timeout_ns)
+static int wait_on(struct kula_ring *ring, struct kula__uring_state *state, int64_t timeout_ns)
 {
     for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
         int result = kula__uring_has_more(ring, state) ? flush(ring, state) : FLUSHED;
@@ -543,7 +418,7 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
             return result < 0 ? result
                               : nap(ring, state, kula__has_events(ring) ? 0 : timeout_ns);
         }
-        if (wants_us(state)) {
+        if (kula__uring_wants_us(state)) {
             result = enter(state, 0, 0, IORING_ENTER_GETEVENTS, NULL);
             if (result < 0 && refused(ring, state, result) < 0) {
                 return -EBADR;
@@ -554,7 +429,7 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
             bool over = timeout_ns == 0 || kula__has_events(ring);
             return over ? 0 : sleep_on(ring, state, timeout_ns);
         }
-        if (unsent(state) == 0 && kula__uring_room(state) == 0) {
+        if (kula__uring_unsent(state) == 0 && kula__uring_room(state) == 0) {
             /* without NODROP: the rest has to wait for completions */
             return kula__has_events(ring) ? 0 : sleep_on(ring, state, timeout_ns);
         }
@@ -562,53 +437,11 @@ static __attribute__((__noinline__)) int wait_on(struct kula_ring *ring,
     return 0;
 }
 
-/* The round that most programs make most of the time, in few instructions: both queues are empty, nothing
- * is to be done again, all that is pending is simple, its entries and completions lie one after the other
- * in memory, and of no operation anything but the event is left. It calls nothing that it comes back
- * from, so that everything stays in registers. What it does not bring to an end is wait_on()'s. */
 int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
-    struct kula__slot *slot = ring->pending.head;
-    if (kula__unlikely(
-            !slot || ((uintptr_t)state->again.head | (uintptr_t)state->cancels.head) != 0 ||
-            unsent(state) != 0 || state->in_kernel != UINT32_MAX ||
-            io_uring_smp_load_acquire(state->cq_tail) != state->head || wants_us(state))) {
-        return wait_on(ring, state, timeout_ns);
-    }
-    uint32_t direct = state->direct;
-    uint8_t nop = state->direct_nop;
-    struct io_uring_sqe *start = &state->sqes[state->tail & state->sq_mask];
-    struct io_uring_sqe *sqe = start;
-    do {
-        if (slot->operation == nop) {
-            nop_entry(sqe, slot);
-        } else if (!direct_entry(ring, slot, direct, sqe)) {
-            break;
-        }
-        sqe++;
-        slot = slot->next;
-    } while (slot && sqe != state->sqes_end);
-    uint32_t count = (uint32_t)(sqe - start);
-    ring->pending.head = slot;
-    state->tail += count;
-    /* release: the kernel sees the entries before the tail that covers them */
-    io_uring_smp_store_release(state->sq_tail, state->tail);
-    if (kula__unlikely(slot)) {
-        return wait_on(ring, state, timeout_ns);
-    }
-    ring->pending.tail = &ring->pending.head;
-    if (kula__unlikely(enter_to_submit(state, count) != (int)count)) {
-        return wait_on(ring, state, timeout_ns);
-    }
-    uint32_t ready = io_uring_smp_load_acquire(state->cq_tail) - state->head;
-    if (kula__unlikely(ready - 1 >= KULA__LANDED || ring->done.head || ring->event_slot ||
-                       ring->landed_next != ring->landed_end || ring->closing_down)) {
-        return wait_on(ring, state, timeout_ns);
-    }
-    ring->landed_next = ring->landed;
-    if (kula__unlikely(land(ring, state, ring->landed, ready) != ready)) {
-        return wait_on(ring, state, timeout_ns);
-    }
-    return 0;
+    int result = wait_on(ring, state, timeout_ns);
+    state->calm = !state->again.head && !state->cancels.head &&
+                  kula__uring_unsent(state) == 0 && state->in_kernel == 0;
+    return result;
 }

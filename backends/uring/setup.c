@@ -423,8 +423,7 @@ static int prove(struct kula_ring *ring,
         return refuse(verdict, "io_uring_enter(NOP)", error);
     }
     if (ring->routes[KULA__OP_NOP] == KULA_ROUTE_RING) {
-        state->direct |= 1u << KULA__OP_NOP;
-        state->direct_nop = KULA__OP_NOP;
+        kula__uring_allow(state, 1u << KULA__OP_NOP);
         state->unproven &= ~(1u << KULA__OP_NOP);
     }
     return 0;
@@ -453,7 +452,7 @@ static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
     adopt_queues(state);
     state->timed_enter = ring->features & KULA__FEATURE(EXT_ARG);
     /* Without NODROP a completion that finds no room is lost: no more may be under way than fit. */
-    state->in_kernel = ring->features & KULA__FEATURE(NODROP) ? UINT32_MAX : state->cq_entries;
+    state->in_kernel = ring->features & KULA__FEATURE(NODROP) ? 0 : state->cq_entries;
     error = prove(ring, state, verdict);
     if (error < 0) {
         take_down(state);
@@ -516,6 +515,7 @@ const struct kula__backend kula__backend_uring = {
     .close = uring_close,
     .submit = kula__uring_submit,
     .wait = kula__uring_wait,
+    .round = kula__uring_round,
     .cancel = kula__uring_cancel,
     .forget = uring_forget,
     .pollable = kula__uring_pollable,

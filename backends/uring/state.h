@@ -40,10 +40,17 @@ struct kula__uring_state {
     unsigned *sq_flags;
     uint32_t sq_mask;
     uint32_t sq_entries;
-    uint32_t tail;      /* ours: what has been written */
-    uint32_t in_kernel; /* most entries that may be without an answer: UINT32_MAX with NODROP */
+    uint32_t tail; /* ours: what has been written */
+    uint32_t
+        in_kernel;   /* most entries that may be without an answer: 0, no limit, with NODROP */
     uint32_t direct; /* operations that fill() prepares itself: bit 1 << enum kula__operation */
-    uint8_t direct_nop; /* KULA__OP_NOP if that is one of them, else KULA__OP_NONE */
+    uint32_t
+        nop_run; /* the natures (entry.h) of those that a round starts; 0: not one of them */
+    uint32_t read_run;
+    uint32_t write_run;
+    bool
+        calm; /* a round may begin: no entry is unsent, no line but `held` has anything, and nothing
+                * limits what may be in the kernel. As wait() has left it; what may change it says so. */
     const struct io_uring_sqe *sqes_end;
     int enter_fd;
     uint32_t enter_flags;
@@ -152,7 +159,30 @@ static inline uint32_t kula__uring_count(struct kula__slot *slot)
     return (uint32_t)(*marks >> KULA__URING_COUNT_SHIFT);
 }
 
+/* Whether the kernel has something for us that it will only do in a call that waits. */
+static inline bool kula__uring_wants_us(const struct kula__uring_state *state)
+{
+    return IO_URING_READ_ONCE(*state->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
+}
+
+/* How many entries have been written and not been taken. */
+static inline uint32_t kula__uring_unsent(const struct kula__uring_state *state)
+{
+    /* a plain load: the kernel moves its head only while we are inside enter */
+    return state->tail - IO_URING_READ_ONCE(*state->sq_head);
+}
+
+/* ---- round.c ---- */
+
+int kula__uring_round(struct kula_ring *ring, int64_t timeout_ns);
+
+/* Lands what can be landed of the completions before `tail`. */
+void kula__uring_land(struct kula_ring *ring, struct kula__uring_state *state, uint32_t tail);
+
 /* ---- queue.c ---- */
+
+/* From now on these operations (bits as `direct`) need no more than their entry. */
+void kula__uring_allow(struct kula__uring_state *state, uint32_t operations);
 
 /* A zeroed entry at the tail of the submission queue, or NULL when that is full. The caller fills it,
  * and it goes out with the next enter. */
