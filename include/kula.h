@@ -273,7 +273,7 @@ KULA_INLINE_ void kula_free(kula_buf *buffer)
 KULA_INLINE_ unsigned char *kula_bytes(kula_buf buffer)
 {
     KULA_CHECK_LIVE_(buffer);
-    return kula_bytes_(buffer);
+    return KULA_BYTES_(unsigned char, buffer, kula_bytes_(buffer));
 }
 
 /* Says how many bytes there are from kula_bytes() on: what was asked for, less the window's offset.

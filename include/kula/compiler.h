@@ -125,6 +125,26 @@ void kula_analyzer_escape_(void *pointer);
 #    define KULA_USER_(pointer)   (pointer)
 #endif
 
+/* -DKULA_LINT: for analysis only, never to be run. A pointer that an opaque call returns has no
+ * connection with the handle for a compiler; here it is the handle, and so a pointer to the payload
+ * that is kept across a hand-over is used after free. Such a program does not link: the name that
+ * it wants says why. */
+#if defined KULA_LINT && (KULA_GCC_ || KULA_CLANG_)
+extern const char kula_built_with_KULA_LINT_which_is_for_analysis_only;
+static const char *const kula_lint_ __attribute__((__used__)) =
+    &kula_built_with_KULA_LINT_which_is_for_analysis_only;
+#    if defined __clang_analyzer__
+/* The memory of class "malloc" has no contents, and reading it would be reported. This gives it some;
+ * it is marked as a consumer (of nothing), because the argument of any other call escapes. */
+void kula_lint_fill_(void *memory, void *nothing) KULA_TAKES_(2);
+#    else
+#        define kula_lint_fill_(memory, nothing) ((void)0)
+#    endif
+#    define KULA_BYTES_(type, handle, call) (kula_lint_fill_((handle), NULL), (type *)(handle))
+#else
+#    define KULA_BYTES_(type, handle, call) (call)
+#endif
+
 #ifdef __cplusplus
 }
 #endif

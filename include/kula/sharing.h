@@ -105,7 +105,7 @@ KULA_INLINE_ void kula_drop(kula_ref *ref)
 KULA_INLINE_ const unsigned char *kula_ref_bytes(kula_ref ref)
 {
     KULA_CHECK_LIVE_(ref);
-    return kula_ref_bytes_(ref);
+    return KULA_BYTES_(const unsigned char, ref, kula_ref_bytes_(ref));
 }
 
 /* Says how many bytes a reference shows.
