@@ -136,7 +136,7 @@ static const char *const kula_lint_ __attribute__((__used__)) =
 #    if defined __clang_analyzer__
 /* The memory of class "malloc" has no contents, and reading it would be reported. This gives it some;
  * it is marked as a consumer (of nothing), because the argument of any other call escapes. */
-void kula_lint_fill_(void *memory, void *nothing) KULA_TAKES_(2);
+void kula_lint_fill_(void *memory, void *nothing) KULA_TAKES_(2) KULA_NONNULL_(1);
 #    else
 #        define kula_lint_fill_(memory, nothing) ((void)0)
 #    endif

@@ -6,6 +6,7 @@ it: /* NAME.c ... */.
 usage: documents.py --extract FOLDER FILE...        writes them out, and prints their names
        documents.py NAME PROGRAM KULA_INFO BACKEND  runs one
        documents.py --tables ROOT                   compares tables and links with what is there
+       documents.py --misuse ROOT                   prints the table of misuse
 """
 
 import pathlib
@@ -74,21 +75,46 @@ def rows(text):
     return found
 
 
+# The columns of the table of misuse, and the stages of tests/misuse that fill them.
+MISUSE_COLUMNS = {
+    "gcc": ["gcc"],
+    "clang": ["clang"],
+    "analyser": ["analyze"],
+    "lint": ["gcc-lint", "analyze-lint"],
+    "run time": ["run"],
+}
+
+
+def misuse_rows(root):
+    """What the files in tests/misuse expect, as rows of the table in docs/ownership.md."""
+    found = {}
+    for file in (root / "tests/misuse").glob("[0-9]*.c"):
+        comment = file.read_text("utf-8").split("*/")[0]
+        heading = re.match(r"/\* Misuse (\d+): (.*?)\.\n \*\n", comment, re.S)
+        said = [re.sub(r"\s+\*\s+", " ", heading[2])]
+        for stages in MISUSE_COLUMNS.values():
+            if any(f"\n * {stage}: " in comment for stage in stages):
+                said.append("yes")
+            else:
+                newest = any(f"\n * {stage}-newest: " in comment for stage in stages)
+                said.append("newest" if newest else "")
+        found[heading[1]] = said
+    return found
+
+
 def compare_misuse(findings, root):
     """docs/ownership.md: the stages of a row are those that its file in tests/misuse expects."""
     table = {}
-    for number, sentence, *stages in rows((root / "docs/ownership.md").read_text("utf-8")):
+    for number, *cells in rows((root / "docs/ownership.md").read_text("utf-8")):
         if number.isdigit():
-            table[number] = (sentence.replace("`", ""), [stage == "yes" for stage in stages])
-    tested = {}
-    for file in (root / "tests/misuse").glob("[0-9]*.c"):
-        comment = file.read_text("utf-8").split("*/")[0]
-        number, sentence = re.match(r"/\* Misuse (\d+): (.*)\.\n", comment).groups()
-        stages = [f" * {stage}: " in comment for stage in ("gcc", "clang", "analyze")]
-        tested[number] = (sentence.replace("free(3)", "free"), stages)
+            table[number] = [cell.replace("`", "") for cell in cells]
+    tested = misuse_rows(root)
     for number in sorted(set(table) | set(tested), key=int):
         if table.get(number) != tested.get(number):
             findings.add(f"misuse {number}: {table.get(number)}, tested {tested.get(number)}")
+    for number, cells in tested.items():
+        if not any(cells[1:]):
+            findings.add(f"misuse {number} is not found by anything")
     return len(table)
 
 
@@ -143,6 +169,12 @@ def compare_links(findings, root):
 
 if sys.argv[1] == "--extract":
     extract(sys.argv[2], sys.argv[3:])
+elif sys.argv[1] == "--misuse":
+    print(f"| | misuse | {' | '.join(MISUSE_COLUMNS)} |\n|---|---|{'---|' * len(MISUSE_COLUMNS)}")
+    for main_number, main_cells in sorted(
+        misuse_rows(pathlib.Path(sys.argv[2])).items(), key=lambda row: int(row[0])
+    ):
+        print(re.sub(r"\|\s+(?=\|)", "| ", f"| {main_number} | {' | '.join(main_cells)} |"))
 elif sys.argv[1] == "--tables":
     main_findings = checks.Findings()
     main_root = pathlib.Path(sys.argv[2])

@@ -3,6 +3,7 @@
  * gcc:     this handle is empty here: its buffer was already handed over
  * clang:   this handle is empty here: its buffer was already handed over
  * analyze: Null pointer passed to 1st parameter
+ * run:     misuse: kula_bytes: the handle is empty
  */
 #include <kula.h>
 
@@ -23,3 +24,14 @@ int first_byte(struct kula_ring *ring, int fd)
 #endif
     return first;
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    first_byte(run.ring, run.fds[0]);
+    return run_end(&run);
+}
+#endif

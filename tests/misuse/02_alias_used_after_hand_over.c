@@ -2,6 +2,7 @@
  *
  * gcc:     used after 'kula_send_'
  * analyze: Use of memory after it is
+ * run:     misuse: kula_bytes: stale copy
  */
 #include <kula.h>
 
@@ -23,3 +24,14 @@ int first_byte(struct kula_ring *ring, int fd)
 #endif
     return first;
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    first_byte(run.ring, run.fds[0]);
+    return run_end(&run);
+}
+#endif

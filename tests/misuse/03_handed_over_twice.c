@@ -3,6 +3,7 @@
  * gcc:     this handle is empty here: its buffer was already handed over
  * clang:   this handle is empty here: its buffer was already handed over
  * analyze: Null pointer passed to 3rd parameter
+ * run:     misuse: kula_send: the handle is empty
  */
 #include <kula.h>
 
@@ -23,3 +24,14 @@ void send_twice(struct kula_ring *ring, int fd)
 #endif
     kula_send(ring, fd, &buffer, 4096, 0, NULL);
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    send_twice(run.ring, run.fds[0]);
+    return run_end(&run);
+}
+#endif

@@ -1,7 +1,8 @@
 /* Misuse 5: a copy of the handle is freed while the ring has the buffer.
  *
  * gcc:     used after 'kula_read_'
- * analyze: Attempt to free released memory|Use of memory after it is
+ * analyze: Attempt to (free released|release already released) memory|Use of memory after it is
+ * run:     misuse: kula_free: stale copy
  */
 #include <kula.h>
 
@@ -24,3 +25,14 @@ void read_and_free(struct kula_ring *ring, int fd)
     kula_read(ring, fd, &buffer, 4096, 0, NULL);
     kula_free(&alias);
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    read_and_free(run.ring, run.fds[0]);
+    return run_end(&run);
+}
+#endif

@@ -1,7 +1,8 @@
 /* Misuse 6: the buffer is freed again, by a copy of its handle.
  *
  * gcc:     used after 'kula_free_'
- * analyze: Attempt to free released memory
+ * analyze: Attempt to (free released|release already released) memory|Use of memory after it is
+ * run:     misuse: kula_free: stale copy
  */
 #include <kula.h>
 
@@ -20,3 +21,14 @@ void free_twice(struct kula_ring *ring)
 #endif
     kula_free(&alias);
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    free_twice(run.ring);
+    return run_end(&run);
+}
+#endif

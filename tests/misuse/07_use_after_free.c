@@ -3,6 +3,7 @@
  * gcc:     this handle is empty here: its buffer was already handed over
  * clang:   this handle is empty here: its buffer was already handed over
  * analyze: Null pointer passed to 1st parameter
+ * run:     misuse: kula_capacity: the handle is empty
  */
 #include <kula.h>
 
@@ -23,3 +24,14 @@ size_t capacity_of(struct kula_ring *ring)
 #endif
     return capacity;
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    capacity_of(run.ring);
+    return run_end(&run);
+}
+#endif

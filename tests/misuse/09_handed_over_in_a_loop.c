@@ -2,6 +2,7 @@
  *
  * clang:   this handle is empty here: its buffer was already handed over
  * analyze: Null pointer passed to 3rd parameter
+ * run:     misuse: kula_recv: the handle is empty
  */
 #include <kula.h>
 
@@ -26,3 +27,14 @@ void receive_many(struct kula_ring *ring, int fd)
     kula_free(&buffer);
 #endif
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    receive_many(run.ring, run.fds[0]);
+    return run_end(&run);
+}
+#endif

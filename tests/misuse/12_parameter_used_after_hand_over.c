@@ -3,6 +3,7 @@
  * gcc:     this handle is empty here: its buffer was already handed over
  * clang:   this handle is empty here: its buffer was already handed over
  * analyze: Null pointer passed to 1st parameter
+ * run:     misuse: kula_bytes: the handle is empty
  */
 #include <kula.h>
 
@@ -24,3 +25,15 @@ void on_received(struct handler *handler, kula_buf buffer)
     handler->last = kula_bytes(buffer)[0];
 #endif
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    struct handler handler = { run.ring, run.fds[0], 0 };
+    on_received(&handler, kula_alloc(run.ring, 4096));
+    return run_end(&run);
+}
+#endif

@@ -1,6 +1,7 @@
 /* Misuse 13: a buffer that came back is lost on the error path.
  *
  * analyze: Potential leak of memory
+ * run:     log: .*holds 1\b
  */
 #include <kula.h>
 
@@ -21,3 +22,16 @@ int finish(struct kula_ring *ring, struct kula_event *event)
     kula_write(ring, 1, &buffer, (size_t)event->result, KULA_CUR, NULL);
     return 0;
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    kula_buf buffer = kula_alloc(run.ring, 64);
+    kula_read(run.ring, -1, &buffer, 64, 0, NULL);
+    finish(run.ring, run_event(run.ring));
+    return run_end(&run);
+}
+#endif

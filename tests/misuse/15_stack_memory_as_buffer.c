@@ -2,6 +2,7 @@
  *
  * gcc:     called on unallocated object 'memory'
  * analyze: Argument to .* is the address of the local variable 'memory'
+ * run:     misuse: kula_recv: not a handle
  */
 #include <kula.h>
 
@@ -20,3 +21,14 @@ void receive(struct kula_ring *ring, int fd)
 #endif
     kula_recv(ring, fd, &buffer, 64, 0, NULL);
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    receive(run.ring, run.fds[0]);
+    return run_end(&run);
+}
+#endif

@@ -1,6 +1,7 @@
 /* Misuse 16: free(3) is called for a handle.
  *
  * gcc:     'free' called on pointer returned from a mismatched allocation function
+ * analyze-newest: Memory allocated by 'kula_alloc\(\)' should be deallocated by function that
  */
 #include <kula.h>
 

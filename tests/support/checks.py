@@ -1,6 +1,7 @@
 """What the tests that drive compilers and other tools share."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,16 +15,42 @@ def skip(reason):
     sys.exit(SKIPPED)
 
 
+def expected_tools():
+    """The programs whose absence is a failure: KULA_EXPECT_TOOLS=spin,gcc,clang,newest-clang."""
+    return os.environ.get("KULA_EXPECT_TOOLS", "").split(",")
+
+
 def need(*tools, installer="ci/deps"):
-    """Skips the test when one of the programs is not installed. KULA_EXPECT_TOOLS=spin,gcc names
-    those whose absence is a failure."""
-    expected = os.environ.get("KULA_EXPECT_TOOLS", "").split(",")
+    """Skips the test when one of the programs is not installed, unless it is expected."""
     for tool in tools:
         if not shutil.which(tool):
-            if tool in expected:
+            if tool in expected_tools():
                 print(f"{tool} is expected, and is not installed ({installer} installs it)")
                 sys.exit(1)
             skip(f"{tool} is not installed ({installer} installs it)")
+
+
+PLAIN_CLANG_MIN = 16  # from here on the system's own clang is new enough to be the newest
+
+
+def plain_clang():
+    """The version of the clang without a number in its name."""
+    found = re.search(r"version (\d+)", run(["clang", "--version"]).stdout)
+    return int(found[1]) if found else 0
+
+
+def newest_clang():
+    """The newest clang with a number in its name that is newer than the plain one, or None."""
+    versions = range(99, plain_clang(), -1)
+    return next((f"clang-{number}" for number in versions if shutil.which(f"clang-{number}")), None)
+
+
+def need_newest_clang():
+    """Its tests go on without it, unless it is expected."""
+    expected = "newest-clang" in expected_tools()
+    if expected and plain_clang() < PLAIN_CLANG_MIN and not newest_clang():
+        print("a clang newer than the system's own is expected (ci/deps installs it)")
+        sys.exit(1)
 
 
 def run(command, **options):
