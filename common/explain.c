@@ -56,6 +56,9 @@ static const struct {
     { EBUSY, "operations still name it: wait for their events, or cancel them" },
     { EOWNERDEAD, "the ring belongs to the parent process: open one in the child" },
     { EDEADLK, "called from inside a function that the library called" },
+    { ENOTRECOVERABLE,
+      "the ring broke while the kernel had memory that was lent to it: it may be "
+      "written for ever; do not free, use or leave it" },
     { EBADR, "the ring is broken: nothing more can be handed over; close or abandon it" },
 };
 

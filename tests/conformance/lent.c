@@ -4,6 +4,7 @@
 #include "support/places.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -633,6 +634,108 @@ static void a_ring_that_is_closing_cancels_the_call(void **state)
     close(file);
 }
 
+/* ---- A ring that breaks -------------------------------------------------------------------- */
+
+#define FDS_MAX 1024
+
+static void note_descriptors(bool *open_before)
+{
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        open_before[fd] = fcntl(fd, F_GETFD) >= 0;
+    }
+}
+
+static void close_new_descriptors(const bool *open_before)
+{
+    for (int fd = 0; fd < FDS_MAX; fd++) {
+        if (!open_before[fd]) {
+            close(fd);
+        }
+    }
+}
+
+static void skip_unless_breakable(void)
+{
+    const char *mask = getenv("KULA_MASK");
+    if (harness_backend_is("uring") && mask && !strstr(mask, "registered_ring")) {
+        SKIP_BECAUSE("with this KULA_MASK the ring is registered, and needs no descriptor");
+    }
+}
+
+/* A ring that needs its descriptors. */
+static struct kula_ring *open_breakable(void)
+{
+    struct kula_config config = harness_config();
+    config.mask = "feat:registered_ring";
+    struct kula_ring *ring = NULL;
+    assert_int_equal(kula_open(&config, &ring), 0);
+    return ring;
+}
+
+/* The program closes what is the ring's: nothing can be asked of the kernel any more. Readiness loops
+ * keep what waits, and can promise that it is over; a ring of the kernel's cannot. */
+static void a_call_on_a_ring_that_breaks_says_whether_the_memory_is_lost(void **state)
+{
+    skip_unless_breakable();
+    static char lost[8]; /* it stays, since nobody will ever know */
+    bool open_before[FDS_MAX];
+    int fds[2];
+    make_stream_pair(AF_UNIX, fds);
+    note_descriptors(open_before);
+    struct kula_ring *ring = open_breakable();
+    assert_result(kula_recv_sync(ring, fds[0], lost, 8, 0, 0, 0), -ETIME); /* it is known now */
+    close_new_descriptors(open_before);
+    harness_context(state)->warnings_expected = true;
+    int32_t result = kula_recv_sync(ring, fds[0], lost, 8, 0, 0, KULA_FOREVER);
+    if (harness_backend_is("uring")) {
+        assert_result(result, -ENOTRECOVERABLE);
+        assert_result(kula_recv_sync(ring, fds[0], lost, 8, 0, 0, KULA_FOREVER), -EBADR);
+        assert_result(kula_close(&ring, 0), -EBUSY);
+        assert_int_equal(kula_abandon(&ring), 0);
+    } else {
+        assert_result(result, -EBADR);
+        assert_result(kula_recv_sync(ring, fds[0], lost, 8, 0, 0, KULA_FOREVER), -EBADR);
+        harness_close(&ring);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void a_scope_of_a_ring_that_breaks_says_whether_the_memory_is_lost(void **state)
+{
+    skip_unless_breakable();
+    static char lost[8];
+    char bytes[8] = "........";
+    bool open_before[FDS_MAX];
+    int fds[2];
+    make_stream_pair(AF_UNIX, fds);
+    note_descriptors(open_before);
+    struct kula_ring *ring = open_breakable();
+    harness_context(state)->warnings_expected = true;
+    struct kula_scope scope;
+    assert_int_equal(kula_scope_begin(ring, &scope), 0);
+    assert_true(kula_scope_recv(&scope, fds[0], lost, 8, 0, NULL) != 0);
+    assert_true(kula_submit(ring) >= 0);
+    close_new_descriptors(open_before);
+    /* It waits in line, so the kernel has never seen it. */
+    assert_result(kula_recv_sync(ring, fds[0], bytes, 8, 0, 0, KULA_FOREVER), -EBADR);
+    assert_memory_equal(bytes, "........", 8);
+    if (harness_backend_is("uring")) {
+        struct kula_scope other;
+        assert_result(kula_scope_end(&scope, KULA_FOREVER), -ENOTRECOVERABLE);
+        assert_result(kula_scope_end(&scope, 0), -ENOTRECOVERABLE);
+        assert_result(kula_scope_begin(ring, &other), -EBADR);
+        assert_result(kula_close(&ring, 0), -EBUSY);
+        assert_int_equal(kula_abandon(&ring), 0);
+        harness_context(state)->misuses_expected = 2; /* the scope is open */
+    } else {
+        assert_result(kula_scope_end(&scope, KULA_FOREVER), -ETIME);
+        harness_close(&ring);
+    }
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -660,6 +763,8 @@ int main(int argc, char **argv)
         PROVES(without_a_record_nothing_happens),
         PROVES(only_the_owner_outside_of_functions_may_call),
         PROVES(a_ring_that_is_closing_cancels_the_call),
+        PROVES(a_call_on_a_ring_that_breaks_says_whether_the_memory_is_lost),
+        PROVES(a_scope_of_a_ring_that_breaks_says_whether_the_memory_is_lost),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

@@ -6,6 +6,7 @@
 #include "support/outcome.h"
 #include "support/places.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -116,7 +117,15 @@ static void work(struct kula_ring *ring, struct stage *stage)
         op = kula_nop(ring, NULL);
         kula_after(ring, op, first);
         kula_statx(ring, stage->file, "", AT_EMPTY_PATH, NULL);
-        count += 10;
+        char lent[64];
+        struct kula_scope scope;
+        assert_int_equal(kula_scope_begin(ring, &scope), 0);
+        kula_scope_read(&scope, stage->file, lent, sizeof lent, 0, NULL);
+        assert_int_equal(kula_read_sync(ring, stage->file, lent, 64, 0, KULA_FULL, KULA_SECOND),
+                         64);
+        assert_int_equal(kula_read_sync(ring, stage->pipe[0], lent, 1, KULA_CUR, 0, 0), -ETIME);
+        assert_int_equal(kula_scope_end(&scope, PATIENCE_NS), 0);
+        count += 11;
     }
     finish(ring, count);
 }
@@ -172,6 +181,22 @@ static void a_batch_that_completes_at_once_costs_one_enter(void **state)
                 assert_int_equal(kula__fault_count("io_uring_enter") - before, 1);
             }
             finish(ring, 32);
+        }
+    }
+    retire(ring, &fd, 1);
+}
+
+static void a_lent_call_that_completes_at_once_costs_one_enter(void **state)
+{
+    skip_unless_uring();
+    struct kula_ring *ring = harness_ring(state);
+    int fd = make_file("0123456789");
+    for (int round = 0; round < 20; round++) {
+        char lent[10];
+        uint64_t before = kula__fault_count("io_uring_enter");
+        assert_int_equal(kula_read_sync(ring, fd, lent, 10, 0, 0, KULA_FOREVER), 10);
+        if (round > 0) {
+            assert_int_equal(kula__fault_count("io_uring_enter") - before, 1);
         }
     }
     retire(ring, &fd, 1);
@@ -236,6 +261,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         PROVES(no_operation_allocates_once_the_ring_is_warm),
         PROVES(a_batch_that_completes_at_once_costs_one_enter),
+        PROVES(a_lent_call_that_completes_at_once_costs_one_enter),
         PROVES(a_wait_that_sleeps_costs_two_enters_at_most),
         PROVES(timers_cost_no_system_call),
         PROVES(a_wake_that_nobody_waits_for_costs_one_write_for_all),

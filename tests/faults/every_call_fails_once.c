@@ -445,6 +445,74 @@ static void opening_falls_back_when_a_call_fails(void **state)
     fail_msg("opening never ends");
 }
 
+/* A result that is as it should be, or says clearly what went wrong if something did. */
+static void expect_lent(const char *what, int64_t result, int64_t wanted, bool *failed_here)
+{
+    if (result != wanted && !(result < 0 && result > -4096)) {
+        fail_msg("%s gave %lld", what, (long long)result);
+    }
+    *failed_here |= result != wanted;
+}
+
+/* Memory on the stack, in calls and in a scope: afterwards nobody else has it, whatever failed. */
+static const char *try_lent(uint64_t nth)
+{
+    struct place place;
+    open_place(&place);
+    struct kula_ring *ring = harness_open(0);
+    char head[8] = "........";
+    char idle[8] = "........";
+    char body[8] = "........";
+    bool failed_here = false;
+    struct outcome done = { 0 };
+    struct kula_scope scope;
+    kula__fault_arm(nth);
+    expect_lent("read", kula_read_sync(ring, place.file, head, 8, 0, 0, PATIENCE_NS), 8,
+                &failed_here);
+    expect_lent("send", kula_send_sync(ring, place.sockets[1], "sent", 4, 0, 0, PATIENCE_NS), 4,
+                &failed_here);
+    expect_lent("recv", kula_recv_sync(ring, place.sockets[1], idle, 8, 0, 0, KULA_MILLISECOND),
+                -ETIME, &failed_here);
+    int begun = kula_scope_begin(ring, &scope);
+    expect_lent("begin", begun, 0, &failed_here);
+    if (begun == 0) {
+        kula_op op = kula_scope_read(&scope, place.file, body, 8, 0, &done);
+        kula_scope_read(&scope, place.pipe[0], idle, 8, KULA_CUR, NULL);
+        int ended = kula_scope_end(&scope, KULA_MILLISECOND);
+        assert_true(ended == -ETIME || ended == 0);
+        assert_null(scope.ring);
+        if (op != 0) {
+            await(ring, &done);
+            expect_lent("scope", done.result, 8, &failed_here);
+        }
+    }
+    kula__fault_disarm();
+    const char *failed = kula__fault_failed();
+    assert_true(failed || !failed_here);
+    assert_true(failed || memcmp(head, "some con", 8) == 0);
+    assert_true(done.result != 8 || memcmp(body, "some con", 8) == 0);
+    put(place.pipe[1], "late");
+    put(place.sockets[0], "late");
+    await_all(ring);
+    assert_memory_equal(idle, "........", 8);
+    expect_working(ring);
+    harness_close(&ring);
+    close_place(&place);
+    return failed;
+}
+
+static void each_call_may_fail_while_memory_is_lent(void **state)
+{
+    harness_context(state)->warnings_expected = true;
+    unsigned before = harness_fd_count();
+    uint64_t nth = 1;
+    while (try_lent(nth)) {
+        assert_true(nth++ < PASSAGES_MAX);
+        assert_int_equal(harness_fd_count(), before);
+    }
+    print_message("lent: %u calls\n", (unsigned)nth - 1);
+}
+
 static const char *try_close(uint64_t nth, bool embedded)
 {
     struct place place;
@@ -526,6 +594,7 @@ int main(int argc, char **argv)
         PROVES(each_call_of_opening_may_fail),
         PROVES(opening_falls_back_when_a_call_fails),
         PROVES(each_call_of_each_operation_may_fail),
+        PROVES(each_call_may_fail_while_memory_is_lent),
         PROVES(each_call_of_closing_may_fail),
         PROVES(a_buffer_that_cannot_be_had_is_null_and_the_next_one_is_there),
     };
