@@ -273,38 +273,34 @@ static void events_of_others_keep_their_order_and_are_all_there(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     enum {
-        COUNT = 300
+        COUNT = 300 /* in each of four parts */
     };
     int file = make_file("content");
     int fds[2];
     make_stream_pair(AF_UNIX, fds);
-    static struct outcome early[COUNT];
-    static struct outcome late[COUNT];
-    memset(early, 0, sizeof early);
-    memset(late, 0, sizeof late);
+    static struct outcome nops[4 * COUNT];
+    memset(nops, 0, sizeof nops);
     struct outcome read = { 0 };
     char bytes[8];
-    for (int i = 0; i < COUNT; i++) {
-        kula_nop(ring, &early[i]);
-    }
-    assert_true(kula_wait(ring, KULA_FOREVER) > 0);
-    kula_buf buffer = buffer_empty(ring, 7);
-    kula_read(ring, file, &buffer, 7, 0, &read);
-    assert_result(kula_read_sync(ring, file, bytes, 7, 0, 0, KULA_FOREVER), 7);
-    for (int i = 0; i < COUNT; i++) {
-        kula_nop(ring, &late[i]);
+    for (int i = 0; i < 4 * COUNT; i++) {
+        kula_nop(ring, &nops[i]);
+        if (i == COUNT) {
+            assert_true(kula_wait(ring, KULA_FOREVER) > 0);
+            kula_buf buffer = buffer_empty(ring, 7);
+            kula_read(ring, file, &buffer, 7, 0, &read);
+        } else if (i == 2 * COUNT || i == 3 * COUNT) {
+            assert_result(kula_read_sync(ring, file, bytes, 7, 0, 0, KULA_FOREVER), 7);
+        }
     }
     assert_result(kula_recv_sync(ring, fds[0], bytes, 8, 0, 0, KULA_MILLISECOND), -ETIME);
-    assert_int_equal(kula_outstanding(ring), 2 * COUNT + 1);
-    assert_int_equal(early[0].events + late[0].events + read.events, 0);
+    assert_int_equal(kula_outstanding(ring), 4 * COUNT + 1);
+    assert_int_equal(nops[0].events + read.events, 0);
     await_all(ring);
-    for (int i = 0; i < COUNT; i++) {
-        assert_int_equal(early[i].events + late[i].events, 2);
-        assert_int_equal(early[i].place, early[0].place + (unsigned)i);
-        assert_true(late[i].place > early[COUNT - 1].place);
-        assert_true(i == 0 || late[i].place > late[i - 1].place);
+    for (int i = 0; i < 4 * COUNT; i++) {
+        assert_int_equal(nops[i].events, 1);
+        assert_true(i == 0 || nops[i].place > nops[i - 1].place);
     }
-    assert_true(read.place > early[COUNT - 1].place);
+    assert_true(read.place > nops[COUNT].place);
     assert_read_text(&read, "content");
     outcome_release(&read);
     retire(ring, &file, 1);
@@ -386,21 +382,6 @@ static void a_wake_during_a_call_is_the_next_waits(void **state)
         assert_true(harness_now_ns() - before_ns < PATIENCE_NS);
         assert_result(kula_wait(ring, 0), 0);
     }
-    retire(ring, fds, 2);
-}
-
-/* A wake that nobody has waited for yet must not keep a call from sleeping, either. */
-static void a_call_after_a_wake_sleeps(void **state)
-{
-    struct kula_ring *ring = harness_ring(state);
-    int fds[2];
-    char bytes[4];
-    make_stream_pair(AF_UNIX, fds);
-    kula_wake(ring);
-    int64_t before_ns = harness_cpu_ns();
-    assert_result(kula_recv_sync(ring, fds[0], bytes, 4, 0, 0, 200 * KULA_MILLISECOND), -ETIME);
-    assert_true(harness_cpu_ns() - before_ns < 150 * KULA_MILLISECOND);
-    assert_result(kula_wait(ring, PATIENCE_NS), 0);
     retire(ring, fds, 2);
 }
 
@@ -660,6 +641,9 @@ static void skip_unless_breakable(void)
     if (harness_backend_is("uring") && mask && !strstr(mask, "registered_ring")) {
         SKIP_BECAUSE("with this KULA_MASK the ring is registered, and needs no descriptor");
     }
+    if (harness_backend_is("uring") && harness_sanitized()) {
+        SKIP_BECAUSE("what is lost for good is a leak to a sanitizer");
+    }
 }
 
 /* A ring that needs its descriptors. */
@@ -754,7 +738,6 @@ int main(int argc, char **argv)
         PROVES(the_current_event_still_gives_its_buffer),
         PROVES(timers_deadlines_and_chains_go_on_during_a_call),
         PROVES(a_wake_during_a_call_is_the_next_waits),
-        PROVES(a_call_after_a_wake_sleeps),
         PROVES(a_message_during_a_call_is_pulled_afterwards),
         PROVES(the_pollable_descriptor_tells_of_what_a_call_left),
         PROVES(impossible_arguments_have_the_results_of_the_operation),

@@ -286,6 +286,18 @@ static void a_detached_operation_is_waited_for(void **state)
         assert_result(kula_scope_end(&scope, KULA_MILLISECOND), -ETIME);
         retire(ring, fds, 2);
     }
+    /* Nor does one that ends while others are being started, or that was never started. */
+    int file = make_file("file");
+    char bytes[4] = "....";
+    struct kula_scope scope;
+    begin(ring, &scope);
+    assert_int_equal(kula_detach(ring, kula_scope_read(&scope, file, bytes, 4, 0, NULL)), 0);
+    assert_result(kula_scope_end(&scope, KULA_FOREVER), 0);
+    assert_memory_equal(bytes, "file", 4);
+    begin(ring, &scope);
+    assert_int_equal(kula_detach(ring, kula_scope_read(&scope, -1, bytes, 4, 0, NULL)), 0);
+    assert_result(kula_scope_end(&scope, KULA_FOREVER), 0);
+    retire(ring, &file, 1);
 }
 
 /* ---- The memory ---------------------------------------------------------------------------- */

@@ -202,6 +202,25 @@ static void a_lent_call_that_completes_at_once_costs_one_enter(void **state)
     retire(ring, &fd, 1);
 }
 
+/* A wake that nobody has waited for yet must not keep the backend from sleeping. */
+static void a_lent_call_after_a_wake_sleeps(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    char lent[4];
+    make_stream_pair(AF_UNIX, fds);
+    assert_int_equal(kula_recv_sync(ring, fds[0], lent, 4, 0, 0, 0), -ETIME);
+    kula_wake(ring);
+    kula__fault_arm(UINT64_MAX); /* counts, and never fails */
+    int32_t result = kula_recv_sync(ring, fds[0], lent, 4, 0, 0, 50 * KULA_MILLISECOND);
+    uint64_t passages = kula__fault_passages();
+    kula__fault_disarm();
+    assert_int_equal(result, -ETIME);
+    assert_true(passages < 100);
+    assert_int_equal(kula_wait(ring, PATIENCE_NS), 0);
+    retire(ring, fds, 2);
+}
+
 static void a_wait_that_sleeps_costs_two_enters_at_most(void **state)
 {
     skip_unless_uring();
@@ -262,6 +281,7 @@ int main(int argc, char **argv)
         PROVES(no_operation_allocates_once_the_ring_is_warm),
         PROVES(a_batch_that_completes_at_once_costs_one_enter),
         PROVES(a_lent_call_that_completes_at_once_costs_one_enter),
+        PROVES(a_lent_call_after_a_wake_sleeps),
         PROVES(a_wait_that_sleeps_costs_two_enters_at_most),
         PROVES(timers_cost_no_system_call),
         PROVES(a_wake_that_nobody_waits_for_costs_one_write_for_all),
