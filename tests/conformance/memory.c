@@ -1,0 +1,293 @@
+/* Memory with a wish: what is granted is true, what is not is said, and all of it can be used. */
+#include "support/outcome.h"
+#include "support/places.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static kula_buf alloc_with(struct kula_ring *ring,
+                           size_t size,
+                           size_t alignment,
+                           uint32_t flags,
+                           int32_t node,
+                           struct kula_memory_report *report)
+{
+    struct kula_memory memory = KULA_MEMORY_INIT;
+    memory.alignment = alignment;
+    memory.flags = flags;
+    memory.node = node;
+    memset(report, 0xee, sizeof *report);
+    return kula_alloc_memory(ring, size, &memory, report);
+}
+
+/* Writes a buffer to a file and reads it back, in pieces that end where the buffer does. */
+static void expect_usable(struct kula_ring *ring, kula_buf *buffer, unsigned seed)
+{
+    size_t size = kula_capacity(*buffer);
+    unsigned char *bytes = kula_bytes(*buffer);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] = pattern_byte(i, seed);
+    }
+    int fd = make_file("");
+    struct outcome written = { 0 };
+    kula_write(ring, fd, buffer, size, 0, &written);
+    await(ring, &written);
+    assert_result(written.result, (int64_t)size);
+    memset(kula_bytes(written.buffer), 0, size);
+    struct outcome got = { 0 };
+    kula_read(ring, fd, &written.buffer, size, 0, &got);
+    await(ring, &got);
+    assert_result(got.result, (int64_t)size);
+    *buffer = got.buffer;
+    bytes = kula_bytes(*buffer);
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] != pattern_byte(i, seed)) {
+            fail_msg("byte %zu of %zu is not what was written", i, size);
+        }
+    }
+    retire(ring, &fd, 1);
+}
+
+static void any_power_of_two_is_an_alignment(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    static const size_t sizes[] = { 1, 100, 5000, 100000 };
+    for (unsigned power = 0; power <= 24; power++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            struct kula_memory_report report;
+            size_t alignment = (size_t)1 << power;
+            kula_buf buffer = alloc_with(ring, sizes[i], alignment, 0, 0, &report);
+            assert_non_null(buffer);
+            assert_int_equal((uintptr_t)kula_bytes(buffer) % alignment, 0);
+            assert_int_equal((uintptr_t)kula_bytes(buffer) % report.alignment, 0);
+            assert_true(report.alignment >= alignment);
+            assert_int_equal(kula_capacity(buffer), sizes[i]);
+            assert_int_equal(report.error, 0);
+            assert_int_equal(report.granted, 0);
+            assert_string_equal(report.shortfall, "");
+            memset(kula_bytes(buffer), (int)power, sizes[i]);
+            kula_free(&buffer);
+        }
+    }
+    struct kula_memory_report report;
+    kula_buf buffer = alloc_with(ring, 4096, (size_t)1 << 21, 0, 0, &report);
+    expect_usable(ring, &buffer, 1);
+    kula_free(&buffer);
+}
+
+static void a_gibibyte_is_an_alignment_where_there_is_room(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct kula_memory_report report;
+    kula_buf buffer = alloc_with(ring, 100, (size_t)1 << 30, 0, 0, &report);
+    if (!buffer) {
+        assert_int_equal(report.error, -ENOMEM);
+        SKIP_BECAUSE("no room for 1 GiB of addresses");
+    }
+    assert_int_equal((uintptr_t)kula_bytes(buffer) % ((size_t)1 << 30), 0);
+    kula_free(&buffer);
+}
+
+static void what_is_impossible_is_refused_with_a_report(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct {
+        size_t size;
+        struct kula_memory memory;
+    } wrong[] = {
+        { 100, { 0, 0, 0, 0 } },
+        { 100, { sizeof(struct kula_memory) - 1, 0, 0, 0 } },
+        { 100, { sizeof(struct kula_memory), 3, 0, 0 } },
+        { 100, { sizeof(struct kula_memory), 48, 0, 0 } },
+        { 100, { sizeof(struct kula_memory), (size_t)1 << 31, 0, 0 } },
+        { 100, { sizeof(struct kula_memory), 0, 1u << 4, 0 } },
+        { 100, { sizeof(struct kula_memory), 0, 1u << 31, 0 } },
+        { 0, KULA_MEMORY_INIT },
+        { (size_t)INT32_MAX + 1, KULA_MEMORY_INIT },
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct kula_memory_report report = { .granted = 99 };
+        assert_null(kula_alloc_memory(ring, wrong[i].size, &wrong[i].memory, &report));
+        assert_int_equal(report.error, -EINVAL);
+        assert_int_equal(report.granted, 0);
+        assert_int_not_equal(report.shortfall[0], '\0');
+        assert_null(kula_alloc_memory(ring, wrong[i].size, &wrong[i].memory, NULL));
+    }
+    struct kula_memory_report report;
+    assert_null(kula_alloc_memory(ring, 100, NULL, &report));
+    assert_int_equal(report.error, -EINVAL);
+}
+
+/* The wish that a text is about. */
+static bool is_about(const struct kula_memory_report *report, uint32_t flag)
+{
+    switch (flag) {
+    case KULA_MEMORY_HUGE:
+        return strncmp(report->shortfall, "huge pages:", 11) == 0;
+    case KULA_MEMORY_NODE:
+        return strncmp(report->shortfall, "node:", 5) == 0;
+    case KULA_MEMORY_REGISTERED:
+        return strncmp(report->shortfall, "registered:", 11) == 0;
+    default:
+        return false;
+    }
+}
+
+static void every_wish_is_granted_or_its_shortfall_is_told(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    static const uint32_t single[] = { KULA_MEMORY_HUGE, KULA_MEMORY_NODE,
+                                       KULA_MEMORY_REGISTERED };
+    for (uint32_t flags = 0; flags < 16; flags++) {
+        struct kula_memory_report report;
+        kula_buf buffer = alloc_with(ring, 70000, 0, flags, 0, &report);
+        assert_non_null(buffer);
+        uint32_t missing = flags & ~report.granted;
+        assert_int_equal(report.granted & ~flags, 0);
+        assert_true(!(missing & KULA_MEMORY_WIPE));
+        assert_int_equal(report.error < 0, missing != 0);
+        assert_int_equal(report.shortfall[0] != '\0', missing != 0);
+        bool about = missing == 0;
+        for (size_t i = 0; i < sizeof single / sizeof single[0]; i++) {
+            about = about || ((missing & single[i]) && is_about(&report, single[i]));
+        }
+        if (!about) {
+            fail_msg("flags %x: %x is missing, and the report says \"%s\"", flags, missing,
+                     report.shortfall);
+        }
+        assert_int_equal((uintptr_t)kula_bytes(buffer) % report.alignment, 0);
+        assert_true(report.page_bytes >= (size_t)sysconf(_SC_PAGESIZE));
+        if (report.granted & KULA_MEMORY_HUGE) {
+            assert_true(report.page_bytes > (size_t)sysconf(_SC_PAGESIZE));
+            assert_int_equal((uintptr_t)kula_bytes(buffer) % report.page_bytes, 0);
+        }
+        expect_usable(ring, &buffer, flags);
+        kula_free(&buffer);
+    }
+}
+
+static void a_node_that_does_not_exist_is_told_and_the_memory_is_ordinary(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    static const int32_t nodes[] = { -1, 1000, 1024, INT32_MAX, INT32_MIN };
+    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
+        struct kula_memory_report report;
+        kula_buf buffer = alloc_with(ring, 5000, 0, KULA_MEMORY_NODE, nodes[i], &report);
+        assert_non_null(buffer);
+        assert_int_equal(report.granted, 0);
+        /* where mbind(2) is there at all, which a container may not have */
+        if (report.error != -ENOSYS && report.error != -EPERM && report.error != -EOPNOTSUPP) {
+            assert_result(report.error, -EINVAL);
+        }
+        assert_true(is_about(&report, KULA_MEMORY_NODE));
+        expect_usable(ring, &buffer, 7);
+        kula_free(&buffer);
+    }
+}
+
+/* ---- Wiping -------------------------------------------------------------------------------- */
+
+#define SECRET 0xa5
+
+static kula_buf alloc_secret(struct kula_ring *ring, size_t size)
+{
+    struct kula_memory_report report;
+    kula_buf buffer = alloc_with(ring, size, 0, KULA_MEMORY_WIPE, 0, &report);
+    assert_non_null(buffer);
+    assert_int_equal(report.granted, KULA_MEMORY_WIPE);
+    memset(kula_bytes(buffer), SECRET, size);
+    return buffer;
+}
+
+/* The memory that was freed last is what the next buffer of its size gets; what a detached operation
+ * has is freed some time or other. */
+static void expect_wiped(struct kula_ring *ring, size_t size, const unsigned char *place)
+{
+    int64_t limit = harness_now_ns() + PATIENCE_NS;
+    kula_buf buffer = kula_alloc(ring, size);
+    while (kula_bytes(buffer) != place && harness_now_ns() < limit) {
+        kula_free(&buffer);
+        assert_true(kula_wait(ring, KULA_MILLISECOND) >= 0);
+        buffer = kula_alloc(ring, size);
+    }
+    const unsigned char *bytes = kula_bytes(buffer);
+    assert_ptr_equal(bytes, place);
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] == SECRET) {
+            fail_msg("byte %zu of %zu is still there", i, size);
+        }
+    }
+    kula_free(&buffer);
+}
+
+static void wiped_memory_shows_nothing_to_the_next_holder(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    static const size_t sizes[] = { 1, 63, 64, 1000, 4096, 70000, 1 << 20 };
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        kula_buf buffer = alloc_secret(ring, sizes[i]);
+        const unsigned char *place = kula_bytes(buffer);
+        assert_int_equal(kula_window(buffer, sizes[i] / 2), 0); /* all of it, nevertheless */
+        kula_free(&buffer);
+        expect_wiped(ring, sizes[i], place);
+    }
+}
+
+static void what_nobody_takes_is_wiped_as_well(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fd = make_file("read over the beginning");
+    kula_buf buffer = alloc_secret(ring, 5000);
+    const unsigned char *place = kula_bytes(buffer);
+    kula_read(ring, fd, &buffer, 10, 0, NULL);
+    while (kula_outstanding(ring) > 0) {
+        assert_true(kula_wait(ring, PATIENCE_NS) >= 0);
+        while (kula_next(ring)) {
+        }
+    }
+    expect_wiped(ring, 5000, place);
+
+    buffer = alloc_secret(ring, 5000);
+    place = kula_bytes(buffer);
+    kula_op op = kula_read(ring, fd, &buffer, 10, 0, NULL);
+    assert_int_equal(kula_detach(ring, op), 0);
+    expect_wiped(ring, 5000, place);
+    retire(ring, &fd, 1);
+}
+
+static void memory_may_be_freed_after_its_ring(void **state)
+{
+    (void)state;
+    kula_buf held[16];
+    struct kula_ring *ring = harness_open(0);
+    for (uint32_t flags = 0; flags < 16; flags++) {
+        struct kula_memory_report report;
+        held[flags] = alloc_with(ring, 9000, (size_t)1 << 14, flags, 0, &report);
+        assert_non_null(held[flags]);
+        memset(kula_bytes(held[flags]), (int)flags, 9000);
+    }
+    harness_close(&ring);
+    struct kula_ring *other = harness_open(0);
+    for (uint32_t flags = 0; flags < 16; flags++) {
+        assert_int_equal(kula_bytes(held[flags])[8999], flags);
+        expect_usable(other, &held[flags], flags);
+        kula_free(&held[flags]);
+    }
+    harness_close(&other);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        PROVES(any_power_of_two_is_an_alignment),
+        PROVES(a_gibibyte_is_an_alignment_where_there_is_room),
+        PROVES(what_is_impossible_is_refused_with_a_report),
+        PROVES(every_wish_is_granted_or_its_shortfall_is_told),
+        PROVES(a_node_that_does_not_exist_is_told_and_the_memory_is_ordinary),
+        PROVES(wiped_memory_shows_nothing_to_the_next_holder),
+        PROVES(what_nobody_takes_is_wiped_as_well),
+        PROVES(memory_may_be_freed_after_its_ring),
+    };
+    return HARNESS_MAIN(argc, argv, tests);
+}
