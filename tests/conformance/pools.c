@@ -11,8 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct kula_pool *
-open_pool(struct kula_ring *ring, size_t buffer_bytes, uint32_t count, uint32_t count_max)
+static struct kula_pool *open_pool(struct kula_ring *ring,
+                                   size_t buffer_bytes,
+                                   uint32_t count,
+                                   uint32_t count_max)
 {
     struct kula_pool_config config = KULA_POOL_INIT;
     config.buffer_bytes = buffer_bytes;
@@ -323,8 +325,7 @@ static void *take_and_free(void *arg)
         for (unsigned k = 0; k < 3; k++) {
             if (held[k]) {
                 unsigned char expected = (unsigned char)(mark + k);
-                if (kula_bytes(held[k])[0] != expected ||
-                    kula_bytes(held[k])[63] != expected) {
+                if (kula_bytes(held[k])[0] != expected || kula_bytes(held[k])[63] != expected) {
                     atomic_fetch_add(&crowd->torn, 1);
                 }
                 kula_free(&held[k]);
@@ -500,8 +501,7 @@ static void *use_anothers(void *arg)
 {
     struct kula_pool *pool = arg;
     struct kula_pool_statistics statistics;
-    bool refused = !kula_pool_get(pool, 0) &&
-                   kula_pool_describe(pool, &statistics) == -EPERM &&
+    bool refused = !kula_pool_get(pool, 0) && kula_pool_describe(pool, &statistics) == -EPERM &&
                    kula_pool_close(&pool) == -EPERM && pool == arg;
     return refused ? NULL : "a pool of a ring worked on another thread";
 }
