@@ -24,6 +24,14 @@ __attribute__((__noinline__)) kula_op kula__admit_transfer(struct kula_ring *rin
     return operation;
 }
 
+/* Whether all is known about a transfer at this place that admitting would ask: it is a position in an
+ * open file, and the ring takes operations. */
+static inline bool is_plain_place(const struct kula_ring *ring, int fd, int64_t offset)
+{
+    uint32_t number = (uint32_t)fd;
+    return offset >= 0 && number < ring->fd_plain_count && ring->fd_plain[number];
+}
+
 static inline kula_op transfer(struct kula_ring *ring,
                                enum kula__operation operation,
                                int fd,
@@ -42,65 +50,71 @@ static inline kula_op transfer(struct kula_ring *ring,
     slot->attention = 0;
     slot->fd = fd;
     slot->offset = offset;
+    slot->length = (uint32_t)length;
     slot->opflags = opflags;
     slot->user = user;
+    if (length <= slot->capacity && length <= KULA_TRANSFER_MAX &&
+        is_plain_place(ring, fd, offset)) {
+        kula__pend(ring, slot); /* not pinned: see kula__fd_pin() */
+        return word + KULA__STEP;
+    }
     return kula__admit_transfer(ring, slot, length, word + KULA__STEP);
 }
 
-/* The length of a transfer_at() stands in two members, so that it is one store: where it may be short,
- * opflags is 0 as it should be. */
-static inline void put_length(struct kula__slot *slot, size_t length)
+static __attribute__((__noinline__)) kula_op read_slowly(struct kula_ring *ring,
+                                                         int fd,
+                                                         kula_buf buffer,
+                                                         size_t length,
+                                                         int64_t offset,
+                                                         void *user)
 {
-    slot->length = (uint32_t)length;
-    slot->opflags = (uint32_t)((uint64_t)length >> 32);
+    return transfer(ring, KULA__OP_READ, fd, buffer, length, offset, 0, user);
 }
 
-/* Whatever transfer_at() does not do itself. The record has it all. */
-static __attribute__((__noinline__)) kula_op transfer_at_slowly(struct kula_ring *ring,
-                                                                struct kula__slot *slot,
-                                                                enum kula__operation operation)
+static __attribute__((__noinline__)) kula_op write_slowly(struct kula_ring *ring,
+                                                          int fd,
+                                                          kula_buf buffer,
+                                                          size_t length,
+                                                          int64_t offset,
+                                                          void *user)
 {
-    if (!kula__kind_fits(slot, KULA__KIND_BUFFER)) {
-        uint64_t word = kula__slot_word(slot) - KULA__STEP;
-        kula__hand_back(ring, slot);
-        return kula__hand_over_refused(ring, word, operation, slot->user);
-    }
-    size_t length = (size_t)(slot->length | (uint64_t)slot->opflags << 32);
-    slot->operation = (uint8_t)operation;
-    slot->attention = 0;
-    slot->opflags = 0;
-    return kula__admit_transfer(ring, slot, length, kula__slot_word(slot));
+    return transfer(ring, KULA__OP_WRITE, fd, buffer, length, offset, 0, user);
 }
 
-/* The common case in few instructions: a plain buffer and a position in a file that the ring knows. */
-static inline kula_op transfer_at(struct kula_ring *ring,
-                                  enum kula__operation operation,
-                                  int fd,
-                                  kula_buf buffer,
-                                  size_t length,
-                                  int64_t offset,
-                                  void *user)
+/* The common case in few instructions: a buffer of a size class, which is never longer than a transfer,
+ * and a plain place. False: it is not that, and nothing has happened. */
+static inline bool transfer_at(struct kula_ring *ring,
+                               enum kula__operation operation,
+                               int fd,
+                               kula_buf buffer,
+                               size_t length,
+                               int64_t offset,
+                               void *user,
+                               kula_op *ret_operation)
 {
     uint64_t word = kula__handle_word(buffer);
-    struct kula__slot *slot = kula__hand_over_any(ring, word);
-    if (kula__unlikely(!slot)) {
-        return kula__hand_over_refused(ring, word, operation, user);
+    struct kula__slot *slot;
+    if (kula__unlikely(!kula__is_owner(ring) || !is_plain_place(ring, fd, offset) ||
+                       !(slot = kula__slot_take(word)))) {
+        return false;
     }
-    slot->fd = fd;
-    slot->offset = offset;
-    put_length(slot, length);
-    slot->user = user;
-    uint32_t number = (uint32_t)fd;
-    if (kula__unlikely(slot->kind != KULA__KIND_BUFFER || length > slot->capacity ||
-                       offset < 0 || number >= ring->fd_plain_count ||
-                       !ring->fd_plain[number])) {
-        return transfer_at_slowly(ring, slot, operation);
+    if (kula__unlikely(slot->kind != KULA__KIND_BUFFER || length > slot->capacity)) {
+        kula__word_hand_back(slot, word);
+        return false;
     }
+    kula__slot_claim(slot, ring->id);
+    ring->in_flight++;
     slot->operation = (uint8_t)operation;
     slot->kind = KULA__KIND_BUFFER; /* it is that already, and so this is one store */
     slot->attention = 0;
+    slot->fd = fd;
+    slot->offset = offset;
+    slot->length = (uint32_t)length;
+    slot->opflags = 0;
+    slot->user = user;
     kula__pend(ring, slot); /* not pinned: see kula__fd_pin() */
-    return word + KULA__STEP;
+    *ret_operation = word + KULA__STEP;
+    return true;
 }
 
 kula_op kula_read_(struct kula_ring *ring,
@@ -110,7 +124,12 @@ kula_op kula_read_(struct kula_ring *ring,
                    int64_t offset,
                    void *user)
 {
-    return transfer_at(ring, KULA__OP_READ, fd, buffer, length, offset, user);
+    kula_op operation;
+    if (kula__unlikely(
+            !transfer_at(ring, KULA__OP_READ, fd, buffer, length, offset, user, &operation))) {
+        return read_slowly(ring, fd, buffer, length, offset, user);
+    }
+    return operation;
 }
 
 kula_op kula_write_(struct kula_ring *ring,
@@ -120,7 +139,12 @@ kula_op kula_write_(struct kula_ring *ring,
                     int64_t offset,
                     void *user)
 {
-    return transfer_at(ring, KULA__OP_WRITE, fd, buffer, length, offset, user);
+    kula_op operation;
+    if (kula__unlikely(
+            !transfer_at(ring, KULA__OP_WRITE, fd, buffer, length, offset, user, &operation))) {
+        return write_slowly(ring, fd, buffer, length, offset, user);
+    }
+    return operation;
 }
 
 /* msg_flags that mean the same on every backend. */

@@ -128,8 +128,8 @@ struct kula_ring {
     struct kula__fd_page **fd_pages;
     uint32_t fd_page_count;
     uint32_t fd_plain_count; /* of fd_plain; 0 once operations are refused */
-    uint8_t
-        *fd_plain; /* by descriptor: 1 if it is known as a file and open, see kula__fd_note() */
+    /* by descriptor: 1 if it is known as a file and open, see kula__fd_note() */
+    uint8_t *fd_plain;
 
     /* --- coming home --- */
     struct kula__list done; /* finished, not pulled */

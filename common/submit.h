@@ -34,39 +34,34 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
                                 enum kula__operation operation,
                                 void *user);
 
-/* Takes whatever the handle names from the program for an operation; NULL: use kula__hand_over_refused.
- * Only then is the record ours to look at, and what is of the wrong kind goes back. */
-static inline struct kula__slot *kula__hand_over_any(struct kula_ring *ring, uint64_t word)
+/* Takes whatever the handle names from the program; NULL: it is not the program's. Only then is the
+ * record ours to look at, and what is of the wrong kind has to be handed back. */
+static inline struct kula__slot *kula__slot_take(uint64_t word)
 {
-    struct kula__slot *slot;
-    if (kula__unlikely(!kula__is_owner(ring) || !(slot = kula__slot_find(word)) ||
-                       kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
+    struct kula__slot *slot = kula__slot_find(word);
+    if (kula__unlikely(!slot || kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
                        !kula__word_hand_over(slot, word))) {
         return NULL;
     }
-    kula__slot_claim(slot, ring->id);
-    ring->in_flight++;
     return slot;
 }
 
-/* As if it had not been taken. */
-static inline void kula__hand_back(struct kula_ring *ring, struct kula__slot *slot)
-{
-    ring->in_flight--;
-    kula__slot_claim(slot, 0);
-    kula__word_hand_back(slot, kula__slot_word(slot) - KULA__STEP);
-}
-
-/* Takes a buffer, reference or vec; NULL likewise. */
+/* Takes a buffer, reference or vec from the program for an operation; NULL: use
+ * kula__hand_over_refused. */
 static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
                                                  uint64_t word,
                                                  enum kula__kind wanted)
 {
-    struct kula__slot *slot = kula__hand_over_any(ring, word);
-    if (kula__unlikely(slot && !kula__kind_fits(slot, wanted))) {
-        kula__hand_back(ring, slot);
+    struct kula__slot *slot;
+    if (kula__unlikely(!kula__is_owner(ring) || !(slot = kula__slot_take(word)))) {
         return NULL;
     }
+    if (kula__unlikely(!kula__kind_fits(slot, wanted))) {
+        kula__word_hand_back(slot, word);
+        return NULL;
+    }
+    kula__slot_claim(slot, ring->id);
+    ring->in_flight++;
     return slot;
 }
 

@@ -442,6 +442,7 @@ int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
     struct kula__uring_state *state = kula__uring_state_of(ring);
     int result = wait_on(ring, state, timeout_ns);
     state->calm = !state->again.head && !state->cancels.head &&
-                  kula__uring_unsent(state) == 0 && state->in_kernel == 0;
+                  kula__uring_unsent(state) == 0 && !state->fixed_entries &&
+                  state->in_kernel == 0;
     return result;
 }

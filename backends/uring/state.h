@@ -48,9 +48,9 @@ struct kula__uring_state {
         nop_run; /* the natures (entry.h) of those that a round starts; 0: not one of them */
     uint32_t read_run;
     uint32_t write_run;
-    bool
-        calm; /* a round may begin: no entry is unsent, no line but `held` has anything, and nothing
-                * limits what may be in the kernel. As wait() has left it; what may change it says so. */
+    /* A round may begin: no entry is unsent or has to be cleared, no line but `held` has anything, and
+     * nothing limits what may be in the kernel. As wait() has left it; what may change it says so. */
+    bool calm;
     const struct io_uring_sqe *sqes_end;
     int enter_fd;
     uint32_t enter_flags;

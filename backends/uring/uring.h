@@ -1,7 +1,9 @@
 /* uring.h - the backend on io_uring: whole batches of operations in one system call.
  *
  *   setup.c     opening: which flags hold, what the kernel has, one real round trip; why not; closing
- *   queue.c     the hot path: filling the submission queue, harvesting the completion queue, waiting
+ *   round.c     the round that most programs make most of the time, in few instructions
+ *   queue.c     all others: filling the submission queue, harvesting the completion queue, waiting
+ *   entry.h     entries that are simple to prepare, for both
  *   prepare.c   one submission entry for each kind of operation
  *   start.c     operations that do not simply go to the ring: by readiness, by worker, in place
  *   complete.c  completions that do not simply end an operation
