@@ -6,6 +6,7 @@
 #include "system.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 #define PAGE          KULA__POOL_PAGE
 #define SMALL_CLASSES 6u  /* 64, 128, ... 2048 */
@@ -246,6 +247,68 @@ struct kula__slot *kula__pool_take(struct kula__pool *pool, size_t size_bytes)
         cold->base_capacity = (uint32_t)size_bytes;
     }
     return slot;
+}
+
+/* ---- Bare records for any thread ------------------------------------------------------------ */
+
+/* A pool that nobody owns, so that what is given back to it goes on its lock-free list, and whose
+ * chunks are never returned. Whoever has the mutex may take. A child of fork() finds that it is the
+ * parent's and makes another one. */
+static pthread_mutex_t shared_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct kula__pool *shared;
+
+static struct kula__pool *shared_pool(void)
+{
+    if (!shared || shared->home.alive != kula__process_generation()) {
+        shared = kula__pool_new();
+        if (shared) {
+            atomic_store_explicit(&shared->home.owner, 0, memory_order_relaxed);
+        }
+    }
+    return shared;
+}
+
+/* A chunk at a time goes on its list: it keeps no account of chunks that it would never use. */
+static void stock_up(struct kula__pool *pool)
+{
+    uint32_t first = kula__chunk_take(pool);
+    for (uint32_t i = 0; first && i < KULA__CHUNK_SLOTS; i++) {
+        struct kula__slot *slot = kula__slot_at(first + i);
+        kula__word_begin(slot, first + i);
+        slot->kind = KULA__KIND_VEC; /* bare */
+        list_push(pool, slot);
+    }
+}
+
+struct kula__slot *kula__pool_take_relative(const struct kula__slot *relative)
+{
+    struct kula__home *home = kula__slot_home(kula__slot_index(relative));
+    /* relaxed: only the owner's own write can make it equal. A kula_pool is nobody's in this sense. */
+    if (atomic_load_explicit(&home->owner, memory_order_relaxed) == kula__pool_self()) {
+        return kula__pool_take_bare((struct kula__pool *)home);
+    }
+    struct kula__slot *slot = NULL;
+    pthread_mutex_lock(&shared_mutex);
+    struct kula__pool *pool = shared_pool();
+    if (pool) {
+        collect(pool);
+        if (!pool->bare) {
+            stock_up(pool);
+        }
+        slot = pool->bare ? kula__pool_take_bare(pool) : NULL;
+    }
+    pthread_mutex_unlock(&shared_mutex);
+    return slot;
+}
+
+void kula__pool_lock_shared(void)
+{
+    pthread_mutex_lock(&shared_mutex);
+}
+
+void kula__pool_unlock_shared(void)
+{
+    pthread_mutex_unlock(&shared_mutex);
 }
 
 void kula__pool_give(struct kula__slot *slot)

@@ -35,6 +35,14 @@ struct kula__slot *kula__pool_take(struct kula__pool *pool, size_t size_bytes);
 /* A free record without memory, for a vec. */
 struct kula__slot *kula__pool_take_bare(struct kula__pool *pool);
 
+/* The same on any thread: of the pool of `relative` if the calling thread owns that, else of one that
+ * the whole process shares. For references and parts, which may be made wherever one is held. */
+struct kula__slot *kula__pool_take_relative(const struct kula__slot *relative);
+
+/* Keep the shared pool still while fork() copies it. */
+void kula__pool_lock_shared(void);
+void kula__pool_unlock_shared(void);
+
 /* Gives back a record whose word already says "free". Thread: any. */
 void kula__pool_give(struct kula__slot *slot);
 

@@ -7,6 +7,7 @@
 #include "process.h"
 
 #include "misuse.h"
+#include "pool.h"
 #include "region.h"
 
 #include <errno.h>
@@ -34,12 +35,14 @@ static void before_fork(void)
 {
     pthread_mutex_lock(&list_mutex);
     kula__regions_lock();
+    kula__pool_lock_shared();
     kula__slots_lock();
 }
 
 static void after_fork_in_parent(void)
 {
     kula__slots_unlock();
+    kula__pool_unlock_shared();
     kula__regions_unlock();
     pthread_mutex_unlock(&list_mutex);
 }
@@ -57,6 +60,7 @@ static void after_fork_in_child(void)
     own_rings = NULL;
     atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
     kula__slots_unlock();
+    kula__pool_unlock_shared();
     kula__regions_unlock();
     pthread_mutex_unlock(&list_mutex);
 }

@@ -109,6 +109,7 @@ enum kula__trait {
     KULA__WATCHED = 1 << 1,    /* checked mode follows it */
     KULA__REGISTERED = 1 << 2, /* a ring's kernel side knows it */
     KULA__WIPED = 1 << 3,      /* zeroed on its way home */
+    KULA__PART = 1 << 4,       /* cut off its parent by kula_split */
 };
 
 /* The hot record: one cache line. While it is in flight `next` is whoever's list it is in: pending,
@@ -177,12 +178,12 @@ struct kula__cold {
     uint32_t epoch;           /* QUEUED, AFTER: the flush before which it was handed over */
 
     unsigned char *base;    /* buffers: first byte of the whole */
-    uint32_t base_capacity; /* buffers: what was asked for */
+    uint32_t base_capacity; /* buffers: what was asked for, less what was cut off */
     uint8_t memory;         /* buffers, references: enum kula__memory */
-    uint8_t traits;         /* SPECIAL, REF: enum kula__trait */
-    _Atomic uint32_t users; /* SHARED: how many handles are for this memory, its own included */
-    struct kula__slot
-        *parent; /* whose memory it is, when it is not its own; it counts in its users */
+    uint8_t traits;         /* enum kula__trait; none in a plain buffer, or in a pool */
+    _Atomic uint64_t users; /* SHARED: who depends on this record: see memory.h */
+    struct kula__slot *
+        parent; /* whose memory it is, when it is not its own, else NULL; it counts in its users */
     void *
         keeper; /* VOUCHED: the function's argument; REGION, POOL: the region; LENT: the record of its
                    * scope, or NULL */
