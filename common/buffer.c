@@ -8,22 +8,10 @@
 
 #include <errno.h>
 
-/* The record of a handle that the program holds, or NULL. Kinds are the caller's business. */
-static struct kula__slot *held_by_program(uint64_t word)
-{
-    struct kula__slot *slot = kula__slot_find(word);
-    /* acquire: the buffer may have been handed over by another thread through this word */
-    if (kula__likely(slot && atomic_load_explicit(&slot->word, memory_order_acquire) == word &&
-                     kula__word_holder(word) == KULA__HELD_BY_PROGRAM && word != 0)) {
-        return slot;
-    }
-    return NULL;
-}
-
 static struct kula__slot *held_buffer(const struct kula_buf_s *buffer, const char *operation)
 {
     uint64_t word = kula__handle_word(buffer);
-    struct kula__slot *slot = held_by_program(word);
+    struct kula__slot *slot = kula__held_by_program(word);
     if (kula__unlikely(!slot || slot->kind > KULA__KIND_SPECIAL)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
         return NULL;
@@ -34,9 +22,30 @@ static struct kula__slot *held_buffer(const struct kula_buf_s *buffer, const cha
 static struct kula__slot *held_vec(const struct kula_vec_s *vec, const char *operation)
 {
     uint64_t word = kula__handle_word(vec);
-    struct kula__slot *slot = held_by_program(word);
+    struct kula__slot *slot = kula__held_by_program(word);
     if (kula__unlikely(!slot || slot->kind != KULA__KIND_VEC)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
+        return NULL;
+    }
+    return slot;
+}
+
+struct kula__slot *kula__withdraw(uint64_t word, enum kula__kind wanted, const char *operation)
+{
+    struct kula__slot *slot = kula__held_by_program(word);
+    if (!slot || !kula__word_hand_over(slot, word)) {
+        kula__misuse(operation, word, kula__misuse_reason(word));
+        return NULL;
+    }
+    /* Only now is the record ours to look at. */
+    if (!kula__kind_fits(slot, wanted)) {
+        kula__word_hand_back(slot, word);
+        kula__misuse(operation, word, kula__misuse_reason(word));
+        return NULL;
+    }
+    if (kula__pool_is_of_parent(slot)) {
+        kula__word_hand_back(slot, word);
+        kula__misuse(operation, word, "the buffer belongs to the parent process");
         return NULL;
     }
     return slot;
@@ -69,7 +78,7 @@ void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operat
     if (word == 0) {
         return;
     }
-    struct kula__slot *slot = held_by_program(word);
+    struct kula__slot *slot = kula__held_by_program(word);
     if (!slot || !kula__kind_fits(slot, wanted)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
         return;
@@ -144,14 +153,13 @@ kula_vec kula_vec_new(struct kula_ring *ring)
     return kula__word_handle(kula__word_allocate(slot));
 }
 
-void kula_vec_add_(const struct kula_vec_s *vec, kula_buf buffer, size_t length)
+static void vec_add(const struct kula_vec_s *vec,
+                    uint64_t word,
+                    enum kula__kind wanted,
+                    size_t length)
 {
-    uint64_t word = kula__handle_word(buffer);
-    struct kula__slot *member = held_buffer(buffer, "kula_vec_add");
-    if (!member || !kula__word_hand_over(member, word)) {
-        if (member) {
-            kula__misuse("kula_vec_add", word, kula__misuse_reason(word));
-        }
+    struct kula__slot *member = kula__withdraw(word, wanted, "kula_vec_add");
+    if (!member) {
         return;
     }
     struct kula__slot *slot = held_vec(vec, "kula_vec_add");
@@ -173,6 +181,16 @@ void kula_vec_add_(const struct kula_vec_s *vec, kula_buf buffer, size_t length)
     }
     cold->vec_last = member;
     cold->vec_count++;
+}
+
+void kula_vec_add_(const struct kula_vec_s *vec, kula_buf buffer, size_t length)
+{
+    vec_add(vec, kula__handle_word(buffer), KULA__KIND_BUFFER, length);
+}
+
+void kula_vec_add_ref_(const struct kula_vec_s *vec, kula_ref ref, size_t length)
+{
+    vec_add(vec, kula__handle_word(ref), KULA__KIND_REF, length);
 }
 
 size_t kula_vec_count(kula_vec vec)

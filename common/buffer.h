@@ -7,6 +7,22 @@
 /* Most buffers in a vec: IOV_MAX on Linux, and what POSIX systems have. */
 #define KULA__VEC_MAX 1024u
 
+/* The record of a handle that the program holds, or NULL. Kinds are the caller's business. */
+static inline struct kula__slot *kula__held_by_program(uint64_t word)
+{
+    struct kula__slot *slot = kula__slot_find(word);
+    /* acquire: the buffer may have been handed over by another thread through this word */
+    if (kula__likely(slot && atomic_load_explicit(&slot->word, memory_order_acquire) == word &&
+                     kula__word_holder(word) == KULA__HELD_BY_PROGRAM && word != 0)) {
+        return slot;
+    }
+    return NULL;
+}
+
+/* Takes what the program holds under `word` out of its hands, if it is of the wanted kind (as
+ * kula__kind_fits): its word then says that a ring has it. NULL, and reported, if not. */
+struct kula__slot *kula__withdraw(uint64_t word, enum kula__kind wanted, const char *operation);
+
 /* Gives a buffer, or a vec with what is left in it, that is done (its operation's name is `word`)
  * back to its pool. */
 void kula__slot_return(struct kula__slot *slot, uint64_t word);

@@ -7,6 +7,7 @@
  * use sequentially consistent operations, because each writes one word and then reads the other's:
  * with anything weaker both could miss what the other wrote.
  */
+#include "buffer.h"
 #include "finish.h"
 #include "misuse.h"
 #include "process.h"
@@ -132,20 +133,26 @@ void kula__message_return(struct kula_ring *ring, struct kula__slot *slot, uint6
     pthread_mutex_unlock(&ring->message_mutex);
 }
 
-int kula_post_(struct kula_ring *ring, kula_buf buffer, int32_t value, void *pointer)
+/* `word` may be 0 where a buffer is wanted. */
+static int post(struct kula_ring *ring,
+                uint64_t word,
+                enum kula__kind wanted,
+                int32_t value,
+                void *pointer)
 {
-    uint64_t word = kula__handle_word(buffer);
-    struct kula__slot *slot = NULL;
+    struct kula__slot *slot;
     /* relaxed: 0 is seen by a child only, which has one thread */
     bool dead = ring && atomic_load_explicit(&ring->owner, memory_order_relaxed) == 0;
     if (!ring || dead) {
-        return kula__not_owner(ring, "kula_post");
+        int error = kula__not_owner(ring, "kula_post");
+        if (!ring) {
+            kula__handle_free(word, wanted, "kula_post"); /* no ring that could pass it on */
+        }
+        return error;
     }
-    if (word) {
-        slot = kula__slot_find(word);
-        if (!slot || kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
-            !kula__word_hand_over(slot, word)) {
-            kula__misuse("kula_post", word, kula__misuse_reason(word));
+    if (word || wanted == KULA__KIND_REF) {
+        slot = kula__withdraw(word, wanted, "kula_post");
+        if (!slot) {
             return -EINVAL;
         }
     } else {
@@ -162,4 +169,14 @@ int kula_post_(struct kula_ring *ring, kula_buf buffer, int32_t value, void *poi
     slot->event_flags = KULA_EVENT_MESSAGE;
     kula__inbox_push(ring, slot);
     return 0;
+}
+
+int kula_post_(struct kula_ring *ring, kula_buf buffer, int32_t value, void *pointer)
+{
+    return post(ring, kula__handle_word(buffer), KULA__KIND_BUFFER, value, pointer);
+}
+
+int kula_post_ref_(struct kula_ring *ring, kula_ref ref, int32_t value, void *pointer)
+{
+    return post(ring, kula__handle_word(ref), KULA__KIND_REF, value, pointer);
 }

@@ -23,6 +23,21 @@ void kula__misuse_environment(int heed)
     }
 }
 
+/* Why a handle that is valid is not what the call wants. */
+static const char *of_another_kind(const struct kula__slot *slot)
+{
+    switch (slot->kind) {
+    case KULA__KIND_REF:
+        return "a handle of another kind: a reference (kula_ref) where a buffer or a vec is "
+               "wanted; shared bytes are not written: kula_thaw makes the last one a buffer";
+    case KULA__KIND_VEC:
+        return "a handle of another kind: a vec where a buffer or a reference is wanted";
+    default:
+        return "a handle of another kind: a buffer where a reference (kula_ref) or a vec is "
+               "wanted; kula_freeze makes it a reference";
+    }
+}
+
 const char *kula__misuse_reason(uint64_t word)
 {
     const struct kula__slot *slot = kula__slot_find(word);
@@ -35,7 +50,7 @@ const char *kula__misuse_reason(uint64_t word)
     }
     if (current == word) {
         return kula__word_holder(word) == KULA__HELD_BY_PROGRAM
-                   ? "a handle of another kind: a vec where a buffer is wanted, or the reverse"
+                   ? of_another_kind(slot)
                    : "the name of an operation is not a handle: take the buffer from its event";
     }
     if (kula__word_generation(word) > kula__word_generation(current)) {

@@ -196,13 +196,25 @@ kula_op kula_send_(struct kula_ring *ring,
     return transfer(ring, KULA__OP_SEND, fd, buffer, length, offset, (uint32_t)msg_flags, user);
 }
 
+/* Nobody writes what is shared. */
+static bool holds_reference(const struct kula__cold *vec)
+{
+    for (const struct kula__slot *member = vec->vec_first; member; member = member->next) {
+        if (member->kind == KULA__KIND_REF) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Lays the buffers of a vec out as iovecs, cut to what one transfer moves. 0 or a negative errno. */
 static int lay_out(struct kula_ring *ring, struct kula__slot *slot)
 {
     struct kula__cold *cold = kula__cold_of(slot);
     cold->transfer_length = 0;
     slot->length = 0;
-    if (cold->vec_error < 0 || cold->vec_count == 0) {
+    if (cold->vec_error < 0 || cold->vec_count == 0 ||
+        (slot->operation == KULA__OP_READV && holds_reference(cold))) {
         return -EINVAL;
     }
     /* The performers put a message header behind the iovecs when the descriptor is a socket. */

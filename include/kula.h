@@ -529,7 +529,8 @@ KULA_API int kula_wake(struct kula_ring *ring);
  * hand. With a buffer it cannot fail; messages of one sender arrive in order.
  *
  * Sizes:   at most config.messages_max messages without a buffer wait at a time
- * Owner:   the buffer is the receiving ring's, then its owner's; `pointer` passes through
+ * Owner:   the buffer is the receiving ring's, then its owner's (with a NULL ring it goes back to its
+ *          pool); `pointer` passes through
  * Errors:  0; -ENOBUFS the receiver has too many waiting messages (never with a buffer); -EINVAL a
  *          NULL ring, or an empty, stale or forged handle (misuse)
  * Thread:  any; posting to a ring that is being closed at the same time is the program's error
@@ -553,7 +554,8 @@ KULA_INLINE_ int kula_post(struct kula_ring *ring,
  * plain NULL would be ambiguous).
  *
  * Sizes:   none
- * Owner:   the reference is the receiving ring's, then its owner's (kula_take_ref)
+ * Owner:   the reference is the receiving ring's, then its owner's (kula_take_ref); with a NULL ring it
+ *          is dropped
  * Errors:  0; -EINVAL a NULL ring, or an empty, stale or forged handle (misuse)
  * Thread:  as kula_post
  * Kernel:  as kula_post */

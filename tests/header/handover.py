@@ -16,6 +16,11 @@ EXPECTED = {
     "hand_over_recv": ("kula_recv_", False),
     "hand_over_writev": ("kula_writev_", True),
     "hand_over_free": ("kula_free_", True),
+    "hand_over_write_ref": ("kula_write_ref_", True),
+    "hand_over_send_ref": ("kula_send_ref_", False),
+    "hand_over_post_ref": ("kula_post_ref_", True),
+    "hand_over_drop": ("kula_drop_", True),
+    "hand_over_freeze": ("kula_freeze_", True),
 }
 
 

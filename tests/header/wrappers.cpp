@@ -1,4 +1,5 @@
-// The header is usable from C++17: a pipe is written and read through the consuming wrappers.
+// The header is usable from C++17: a pipe is written and read through the consuming wrappers, with
+// buffers and with references, which overloads tell apart.
 #include <kula.h>
 
 #include <cstdio>
@@ -28,6 +29,31 @@ bool drain(struct kula_ring *ring, int *received)
     return true;
 }
 
+/* The text once more, as three references: a write, a vec and a message. */
+bool share(struct kula_ring *ring, int fd, kula_buf *buffer)
+{
+    kula_ref whole = kula_freeze(buffer);
+    kula_ref first = kula_slice(whole, 0, 10);
+    kula_ref second = kula_slice(whole, 10, sizeof text - 10);
+    kula_ref third = kula_clone(whole);
+    kula_vec vec = kula_vec_new(ring);
+    if (!first || !second || !third || !vec) {
+        return false;
+    }
+    kula_write(ring, fd, &first, 10, KULA_CUR, nullptr);
+    kula_vec_add(vec, &second, sizeof text - 10);
+    kula_writev(ring, fd, &vec, KULA_CUR, nullptr);
+    if (kula_post_ref(ring, &third, 0, nullptr) < 0 || first || second || third) {
+        return false;
+    }
+    int nothing = 0;
+    if (!drain(ring, &nothing) || kula_ref_count(whole) != 1) {
+        return false;
+    }
+    *buffer = kula_thaw(&whole);
+    return *buffer && !whole;
+}
+
 } // namespace
 
 int main()
@@ -53,6 +79,22 @@ int main()
         return 1;
     }
     if (!drain(ring, &received) || received != 1) {
+        std::fprintf(stderr, "received %d times\n", received);
+        return 1;
+    }
+    outgoing = kula_alloc(ring, sizeof text);
+    if (!outgoing) {
+        return 1;
+    }
+    std::memcpy(kula_bytes(outgoing), text, sizeof text);
+    if (!share(ring, ends[1], &outgoing)) {
+        std::fprintf(stderr, "sharing went wrong\n");
+        return 1;
+    }
+    kula_free(&outgoing);
+    incoming = kula_alloc(ring, 4096);
+    kula_read(ring, ends[0], &incoming, kula_capacity(incoming), KULA_CUR, &received);
+    if (!drain(ring, &received) || received != 2) {
         std::fprintf(stderr, "received %d times\n", received);
         return 1;
     }

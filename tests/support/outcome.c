@@ -44,6 +44,10 @@ void outcome_store(struct kula_event *event)
         }
         outcome->buffers++;
     }
+    if (outcome->keeps_ref) {
+        assert_true(outcome->ref == NULL);
+        outcome->ref = kula_take_ref(event);
+    }
 }
 
 unsigned pump(struct kula_ring *ring, int64_t timeout_ns)
@@ -135,6 +139,11 @@ kula_buf buffer_pattern(struct kula_ring *ring, size_t size, unsigned seed)
 kula_buf alias_of(kula_buf buffer)
 {
     return buffer;
+}
+
+kula_ref ref_alias_of(kula_ref ref)
+{
+    return ref;
 }
 
 void outcome_release_at(struct outcome *outcome, const char *file, int line)

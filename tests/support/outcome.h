@@ -22,6 +22,8 @@ struct outcome {
     kula_buf buffer;  /* the first buffer */
     kula_buf *more; /* where the buffers go from the first on, when the test expects several */
     unsigned more_max;
+    bool keeps_ref; /* the test wants the reference that comes; else it goes with the event */
+    kula_ref ref;
     struct kula_stat stat;
     struct sockaddr_storage address;
     uint32_t address_length;
@@ -51,6 +53,7 @@ unsigned char pattern_byte(size_t index, unsigned seed);
 
 /* A copy of a handle that no compiler can follow, for tests of what run time refuses. */
 kula_buf alias_of(kula_buf buffer);
+kula_ref ref_alias_of(kula_ref ref);
 
 /* Fails unless an outcome carries exactly one buffer, then frees it. */
 #define outcome_release(outcome) outcome_release_at(outcome, __FILE__, __LINE__)
