@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,93 @@ static void no_operation_allocates_once_the_ring_is_warm(void **state)
     retire(ring, &stage.file, 1);
 }
 
+/* As a program that broadcasts, and one that reads into parts of a buffer. */
+static void share_and_split(struct kula_ring *ring, int socket, int peer)
+{
+    kula_buf buffer = kula_alloc(ring, 4096);
+    memset(kula_bytes(buffer), 's', 4096);
+    kula_ref root = kula_freeze(&buffer);
+    for (size_t i = 0; i < 32; i++) {
+        kula_ref slice = kula_slice(root, 100 * i, 64);
+        kula_ref clone = kula_clone(slice);
+        kula_drop(&slice);
+        kula_send(ring, socket, &clone, 64, 0, NULL);
+    }
+    kula_drop(&root);
+    finish(ring, 32);
+    char bytes[32 * 64];
+    for (size_t have = 0; have < sizeof bytes;) {
+        ssize_t count = read(peer, bytes, sizeof bytes - have);
+        assert_true(count > 0);
+        have += (size_t)count;
+    }
+    buffer = kula_alloc(ring, 4096);
+    for (size_t at = 2048; at >= 64; at /= 2) {
+        kula_buf part = kula_split(buffer, at);
+        kula_free(&part);
+    }
+    kula_free(&buffer);
+}
+
+static void no_sharing_and_no_splitting_allocates_once_the_ring_is_warm(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    make_stream_pair(AF_UNIX, fds);
+    for (int round = 0; round < 20; round++) {
+        share_and_split(ring, fds[0], fds[1]);
+    }
+    unsigned long before = count_allocations();
+    for (int round = 0; round < 200; round++) {
+        share_and_split(ring, fds[0], fds[1]);
+    }
+    assert_int_equal(count_allocations() - before, 0);
+    retire(ring, fds, 2);
+}
+
+struct visitor {
+    kula_ref ref;
+    unsigned long allocations;
+    uint64_t passages;
+};
+
+static void *clone_and_drop(void *arg)
+{
+    struct visitor *visitor = arg;
+    for (int warm = 0; warm < 2; warm++) {
+        kula__fault_arm(UINT64_MAX); /* counts, and never fails */
+        unsigned long before = count_allocations();
+        for (int i = 0; i < 10000; i++) {
+            kula_ref clone = kula_clone(visitor->ref);
+            kula_drop(&clone);
+        }
+        visitor->allocations = count_allocations() - before;
+        visitor->passages = kula__fault_passages();
+        kula__fault_disarm();
+    }
+    return NULL;
+}
+
+static void cloning_and_dropping_cost_no_allocation_and_no_system_call_on_any_thread(
+    void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    kula_buf buffer = kula_alloc(ring, 64);
+    struct visitor visitor = { .ref = kula_freeze(&buffer) };
+    for (int elsewhere = 0; elsewhere < 2; elsewhere++) {
+        if (elsewhere) {
+            pthread_t thread;
+            assert_int_equal(pthread_create(&thread, NULL, clone_and_drop, &visitor), 0);
+            pthread_join(thread, NULL);
+        } else {
+            clone_and_drop(&visitor);
+        }
+        assert_int_equal(visitor.allocations, 0);
+        assert_int_equal(visitor.passages, 0);
+    }
+    kula_drop(&visitor.ref);
+}
+
 static void skip_unless_uring(void)
 {
     if (!harness_backend_is("uring")) {
@@ -279,6 +367,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         PROVES(no_operation_allocates_once_the_ring_is_warm),
+        PROVES(no_sharing_and_no_splitting_allocates_once_the_ring_is_warm),
+        PROVES(cloning_and_dropping_cost_no_allocation_and_no_system_call_on_any_thread),
         PROVES(a_batch_that_completes_at_once_costs_one_enter),
         PROVES(a_lent_call_that_completes_at_once_costs_one_enter),
         PROVES(a_lent_call_after_a_wake_sleeps),
