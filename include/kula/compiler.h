@@ -30,7 +30,13 @@
 #    define KULA_MUST_USE __attribute__((__warn_unused_result__))
 #    define KULA_PURE_    __attribute__((__pure__))
 #    define KULA_INLINE_  static inline __attribute__((__always_inline__))
-#    define KULA_API      __attribute__((__visibility__("default")))
+/* C++ is told that the library does not throw: each call would need a way to unwind, and clang says
+ * nothing about the calls below that should not survive if they might throw. */
+#    if defined __cplusplus
+#        define KULA_API __attribute__((__visibility__("default"), __nothrow__))
+#    else
+#        define KULA_API __attribute__((__visibility__("default")))
+#    endif
 #else
 #    define KULA_MUST_USE
 #    define KULA_PURE_
