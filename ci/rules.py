@@ -38,7 +38,7 @@ def check_includes(path, lines):
         if path.startswith("common/") and "backends/" in name:
             find(path, number, "common/ does not include a backend")
         if path.startswith("include/") and not re.fullmatch(
-            r"(kula/)?\w+\.h|sys/\w+\.h", name
+            r"(\.\./)?(kula/)?\w+\.(h|hpp)|sys/\w+\.h|[a-z_]+", name
         ):
             find(path, number, "include/ needs nothing of the library's inside")
         for backend in BACKENDS:
@@ -75,7 +75,7 @@ def check_file(path):
             find(path, number, "says that something is left to do")
         if line != line.rstrip():
             find(path, number, "ends in a blank")
-    if path.endswith((".c", ".h")):
+    if path.endswith((".c", ".h", ".cpp", ".hpp")):
         code = without_comments(text).splitlines()
         check_includes(path, code)
         check_names(path, code)

@@ -1,11 +1,14 @@
 include(CMakePackageConfigHelpers)
 
-install(FILES "${PROJECT_SOURCE_DIR}/include/kula.h" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES "${PROJECT_SOURCE_DIR}/include/kula.h" "${PROJECT_SOURCE_DIR}/include/kula.hpp"
+        DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
+)
 install(
     DIRECTORY "${PROJECT_SOURCE_DIR}/include/kula"
     DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
     FILES_MATCHING
     PATTERN "*.h"
+    PATTERN "*.hpp"
 )
 
 set_target_properties(kula_shared PROPERTIES EXPORT_NAME shared)

@@ -19,6 +19,8 @@ def main():
     language = "c++" if standard.startswith("c++") else "c"
     findings = checks.Findings()
     headers = [include / "kula.h", *sorted((include / "kula").glob("*.h"))]
+    if language == "c++":
+        headers += [include / "kula.hpp", *sorted((include / "kula").glob("*.hpp"))]
     for header in headers:
         name = header.relative_to(include)
         # Twice: the second time shows that the include guard is right.

@@ -1,6 +1,6 @@
-"""Takes the whole program out of the comment at the top of kula.h.
+"""Takes the whole program out of the comment at the top of a header.
 
-usage: extract.py KULA_H OUTPUT_C
+usage: extract.py HEADER OUTPUT
 """
 
 import pathlib
@@ -18,7 +18,7 @@ def main():
             break
         program.append(line[len(INDENT) :])
     if "int main" not in "\n".join(program):
-        sys.exit("the head comment of kula.h holds no program")
+        sys.exit(f"the head comment of {sys.argv[1]} holds no program")
     pathlib.Path(sys.argv[2]).write_text("\n".join(program).rstrip() + "\n", encoding="utf-8")
 
 

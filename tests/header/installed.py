@@ -1,7 +1,8 @@
 """An installed tree, moved to another place, builds and runs a program of somebody else.
 
-usage: installed.py BUILD_DIR SOURCE_DIR CC TOOL KIND [CFLAGS...]
-       TOOL is pkg-config or cmake, KIND is shared or static
+usage: installed.py BUILD_DIR SOURCE_DIR COMPILER TOOL KIND [FLAGS...]
+       TOOL is pkg-config or cmake, KIND is shared or static; a compiler that ends in ++ builds the
+       program in C++
 """
 
 import os
@@ -15,6 +16,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 import checks  # noqa: E402
 
 
+def is_cpp(compiler):
+    return compiler.endswith("++")
+
+
 def with_pkg_config(prefix, work, source, compiler, kind, flags):
     packages = next(prefix.rglob("kula.pc")).parent
     environment = dict(os.environ, PKG_CONFIG_PATH=str(packages))
@@ -24,17 +29,20 @@ def with_pkg_config(prefix, work, source, compiler, kind, flags):
     static = ["--static"] if kind == "static" else []
     found = checks.must(["pkg-config", "--cflags", "--libs", *static, "kula"], env=environment)
     program = work / "consumer"
-    checks.must([compiler, *flags, "-o", program, source / "consumer.c", *found.split()])
+    text = source / ("consumer.cpp" if is_cpp(compiler) else "consumer.c")
+    checks.must([compiler, *flags, "-o", program, text, *found.split()])
     return program
 
 
 def with_cmake(prefix, work, source, compiler, kind, flags):
     build = work / "build"
+    language = "CXX" if is_cpp(compiler) else "C"
     checks.must(
         [
-            *("cmake", "-S", source, "-B", build, f"-DCMAKE_C_COMPILER={compiler}"),
+            *("cmake", "-S", source, "-B", build, f"-DLANGUAGE={language}"),
             *(f"-DCMAKE_PREFIX_PATH={prefix}", f"-DKIND={kind}"),
-            f"-DCMAKE_C_FLAGS={' '.join(flags)}",
+            f"-DCMAKE_{language}_COMPILER={compiler}",
+            f"-DCMAKE_{language}_FLAGS={' '.join(flags)}",
         ]
     )
     checks.must(["cmake", "--build", build])
