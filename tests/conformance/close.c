@@ -186,10 +186,17 @@ static void what_cannot_be_stopped_makes_close_say_ebusy_and_nothing_is_freed(vo
     struct kula_ring *ring = harness_open(0);
     struct outcome offloaded = { 0 };
     struct outcome cancelled = { 0 };
-    struct outcome refused[3] = { { 0 } };
+    struct outcome refused[4] = { { 0 } };
     int fds[2];
     make_pipe(fds);
-    kula_buf held = buffer_text(ring, "held");
+    struct outcome known = { 0 };
+    int file = make_file("file");
+    kula_buf held = buffer_empty(ring, 4);
+    kula_read(ring, file, &held, 4, 0, &known);
+    await(ring, &known);
+    assert_read_text(&known, "file");
+    outcome_release(&known);
+    held = buffer_text(ring, "held");
     kula_offload(ring, gate_pass, &gate, &offloaded);
     kula_buf buffer = buffer_empty(ring, 4);
     kula_read(ring, fds[0], &buffer, 4, KULA_CUR, &cancelled);
@@ -211,10 +218,13 @@ static void what_cannot_be_stopped_makes_close_say_ebusy_and_nothing_is_freed(vo
     kula_read(ring, fds[0], &held, 4, KULA_CUR, &refused[0]);
     kula_nop(ring, &refused[1]);
     kula_timer(ring, 0, &refused[2]);
-    for (int i = 0; i < 3; i++) {
+    buffer = buffer_empty(ring, 4);
+    kula_read(ring, file, &buffer, 4, 0, &refused[3]);
+    for (int i = 0; i < 4; i++) {
         await(ring, &refused[i]);
         assert_result(refused[i].result, -ECANCELED);
     }
+    outcome_release(&refused[3]);
     assert_memory_equal(kula_bytes(refused[0].buffer), "held", 4);
     outcome_release(&refused[0]);
     assert_int_equal(offloaded.events, 0);
@@ -226,6 +236,7 @@ static void what_cannot_be_stopped_makes_close_say_ebusy_and_nothing_is_freed(vo
     harness_close(&ring);
     expect_bytes(fds[0], "here");
     retire(harness_ring(state), fds, 2);
+    retire(harness_ring(state), &file, 1);
 }
 
 static void *open_later(void *arg)

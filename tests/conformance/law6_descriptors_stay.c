@@ -238,6 +238,33 @@ static void what_is_handed_over_after_the_close_is_refused(void **state)
     retire(ring, &fds[1], 1);
 }
 
+static void a_file_that_was_read_before_refuses_what_comes_after_its_close(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fd = make_file("abcd");
+    struct outcome before[3] = { { 0 } };
+    for (int i = 0; i < 3; i++) {
+        kula_buf buffer = buffer_empty(ring, 4);
+        kula_read(ring, fd, &buffer, 4, 0, &before[i]);
+        await(ring, &before[i]);
+        assert_read_text(&before[i], "abcd");
+        outcome_release(&before[i]);
+    }
+    struct outcome closed = { 0 };
+    struct outcome after[2] = { { 0 } };
+    kula_close_fd(ring, fd, &closed);
+    kula_buf buffer = buffer_empty(ring, 4);
+    kula_read(ring, fd, &buffer, 4, 0, &after[0]);
+    buffer = buffer_text(ring, "late");
+    kula_write(ring, fd, &buffer, 4, 0, &after[1]);
+    await_all(ring);
+    assert_result(closed.result, 0);
+    for (int i = 0; i < 2; i++) {
+        assert_result(after[i].result, -EBADF);
+        outcome_release(&after[i]);
+    }
+}
+
 static void closing_what_is_not_open_says_so(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -390,6 +417,7 @@ int main(int argc, char **argv)
         PROVES(a_waiting_read_never_takes_from_the_pipe_that_gets_the_number),
         PROVES(the_close_ends_last_and_everything_before_it_ends),
         PROVES(what_is_handed_over_after_the_close_is_refused),
+        PROVES(a_file_that_was_read_before_refuses_what_comes_after_its_close),
         PROVES(closing_what_is_not_open_says_so),
         PROVES(a_number_that_is_used_again_works_like_new),
         PROVES(the_ring_forgets_a_descriptor_only_when_nothing_names_it),

@@ -113,6 +113,80 @@ static void what_was_closed_meanwhile_is_not_classified(void **state)
     assert_int_equal(kula__fd_classify(ring, record, fd), -EBADF);
 }
 
+/* Waits for the one operation under way, gives its buffer back, and returns its result. */
+static int32_t end_of_operation(struct kula_ring *ring)
+{
+    assert_true(kula_wait(ring, KULA_FOREVER) > 0);
+    struct kula_event *event = kula_next(ring);
+    assert_non_null(event);
+    int32_t result = event->result;
+    kula_buf buffer = kula_take(event);
+    kula_free(&buffer);
+    assert_null(kula_next(ring));
+    return result;
+}
+
+static bool is_plain(const struct kula_ring *ring, int fd)
+{
+    return (uint32_t)fd < ring->fd_plain_count && ring->fd_plain[fd];
+}
+
+static void read_once(struct kula_ring *ring, int fd)
+{
+    kula_buf buffer = kula_alloc(ring, 1);
+    assert_non_null(buffer);
+    (void)kula_read(ring, fd, &buffer, 1, 0, NULL);
+    assert_int_equal(end_of_operation(ring), 0);
+}
+
+static void a_file_is_plain_from_its_first_transfer_until_its_number_may_mean_another(
+    void **state)
+{
+    struct kula_ring *ring = *state;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_false(is_plain(ring, fd));
+    read_once(ring, fd);
+    assert_true(is_plain(ring, fd));
+
+    assert_int_equal(kula_forget_fd(ring, fd), 0);
+    assert_false(is_plain(ring, fd));
+    read_once(ring, fd);
+    assert_true(is_plain(ring, fd));
+
+    (void)kula_close_fd(ring, fd, NULL);
+    assert_false(is_plain(ring, fd)); /* from the call on, not from its end */
+    assert_int_equal(end_of_operation(ring), 0);
+    assert_false(is_plain(ring, fd));
+    assert_int_equal(open("/dev/null", O_RDONLY | O_CLOEXEC), fd);
+    assert_false(is_plain(ring, fd));
+    read_once(ring, fd);
+    assert_true(is_plain(ring, fd));
+
+    close(fd); /* behind the ring's back, which then gets the number from the kernel */
+    (void)kula_openat(ring, AT_FDCWD, "/dev/null", O_RDONLY, 0, NULL);
+    assert_int_equal(end_of_operation(ring), fd);
+    assert_false(is_plain(ring, fd));
+    close(fd);
+}
+
+static void only_files_are_plain(void **state)
+{
+    struct kula_ring *ring = *state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    const int others[] = { pipes[0], eventfd(0, EFD_CLOEXEC), open("/", O_RDONLY | O_CLOEXEC) };
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_true(others[i] >= 0);
+        struct kula__fd *record = kula__fd_get(ring, others[i]);
+        assert_non_null(record);
+        assert_int_equal(kula__fd_classify(ring, record, others[i]), 0);
+        assert_false(is_plain(ring, others[i]));
+        close(others[i]);
+    }
+    close(pipes[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +194,10 @@ int main(void)
         cmocka_unit_test(the_table_grows_and_records_stay_where_they_are),
         cmocka_unit_test(every_kind_of_descriptor_is_told_apart),
         cmocka_unit_test(what_was_closed_meanwhile_is_not_classified),
+        cmocka_unit_test_setup_teardown(
+            a_file_is_plain_from_its_first_transfer_until_its_number_may_mean_another,
+            open_ring, close_ring),
+        cmocka_unit_test_setup_teardown(only_files_are_plain, open_ring, close_ring),
     };
     return cmocka_run_group_tests(tests, open_ring, close_ring) == 0 ? EXIT_SUCCESS
                                                                      : EXIT_FAILURE;
