@@ -1,9 +1,9 @@
 """The programs in README.md and docs/ do what the text around them says.
 
-A program is a fenced block marked ```c that holds main(). Its first line is a comment that names
-it: /* NAME.c ... */.
+A program is a fenced block marked ```c or ```cpp that holds main(). Its first line is a comment that
+names it: /* NAME.c ... */ or // NAME.cpp ...
 
-usage: documents.py --extract FOLDER FILE...        writes them out, and prints their names
+usage: documents.py --extract FOLDER FILE...        writes them out, and prints their files' names
        documents.py NAME PROGRAM KULA_INFO BACKEND  runs one
        documents.py --tables ROOT                   compares tables and links with what is there
        documents.py --misuse ROOT                   prints the table of misuse
@@ -16,8 +16,8 @@ import sys
 import programs
 from programs import checks
 
-FENCED = re.compile(r"^```c\n(.*?)^```$", re.M | re.S)
-NAME = re.compile(r"/\* (\w+)\.c\b")
+FENCED = re.compile(r"^```(?:c|cpp)\n(.*?)^```$", re.M | re.S)
+NAME = re.compile(r"(?:/\*|//) (\w+)\.(c|cpp)\b")
 
 
 def extract(folder, files):
@@ -28,10 +28,10 @@ def extract(folder, files):
             if not re.search(r"\bmain\(", text):
                 continue
             found = NAME.match(text)
-            if not found or found[1] in names:
+            if not found or found[1] in [pathlib.Path(name).stem for name in names]:
                 sys.exit(f"{file}: a program without a name of its own:\n{text}")
-            names.append(found[1])
-            target = pathlib.Path(folder, f"{found[1]}.c")
+            names.append(f"{found[1]}.{found[2]}")
+            target = pathlib.Path(folder, names[-1])
             if not target.exists() or target.read_text(encoding="utf-8") != text:
                 target.write_text(text, encoding="utf-8")
     print(";".join(names), end="")
@@ -49,12 +49,16 @@ def lent(output):
     return output == "KULA: hand to hand\n"
 
 
-EXPECTED = {"first": first, "embed": embed, "lent": lent}
+def two_lines(output):
+    return output == "hand to hand\nhand to hand\n"
+
+
+EXPECTED = {"first": first, "embed": embed, "lent": lent, "two_lines": two_lines}
 
 
 def run(name, program, info, backend):
     if name not in EXPECTED:
-        print(f"nobody has said what {name}.c has to print: add it to EXPECTED")
+        print(f"nobody has said what {name} has to print: add it to EXPECTED")
         sys.exit(1)
     programs.require(info, backend)
     result = checks.run(
@@ -118,6 +122,29 @@ def compare_misuse(findings, root):
     return len(table)
 
 
+def compare_cpp_misuse(findings, root):
+    """docs/cpp.md: the cells of a row are what its file in tests/cpp/misuse expects."""
+    tools = ("g++", "clang++", "consumed", "tidy", "analyze")
+    tested = []
+    for file in sorted((root / "tests/cpp/misuse").glob("*.cpp")):
+        comment = file.read_text("utf-8").split("#include")[0]
+        number, sentence = re.match(r"// Misuse ?(\d*): (.*)\.\n", comment).groups()
+        said = dict(re.findall(r"^// (\S+): +(.*)$", comment, re.M))
+        cells = []
+        for tool in tools:
+            error = said.get(tool, "").startswith("error:")
+            cells.append("error" if error else "yes" if tool in said else "")
+        tested.append([number.lstrip("0"), sentence, *cells])
+    table = [row for row in rows((root / "docs/cpp.md").read_text("utf-8")) if len(row) == 7]
+    for row in table[1:]:
+        if row not in tested:
+            findings.add(f"cpp.md: no test says {row}")
+    for row in tested:
+        if row not in table:
+            findings.add(f"cpp.md does not say {row}")
+    return len(tested)
+
+
 def compare_differences(findings, root):
     """docs/differences.md: its rows name tests that exist, and all that ask which backend runs."""
     asking = set()
@@ -179,6 +206,7 @@ elif sys.argv[1] == "--tables":
     main_findings = checks.Findings()
     main_root = pathlib.Path(sys.argv[2])
     counted = compare_misuse(main_findings, main_root)
+    counted += compare_cpp_misuse(main_findings, main_root)
     counted += compare_differences(main_findings, main_root)
     counted += compare_errors(main_findings, main_root)
     counted += compare_links(main_findings, main_root)
