@@ -43,47 +43,53 @@ static int ask_kernel(int fd, struct kula_direct *ret_direct)
 
 #    define PROBE_MAX 65536u
 
-/* 1: read, however little; 0: this is not how it has to be aligned; or a negative errno. */
-static int try_read(int fd, unsigned char *memory, size_t length, off_t offset)
+/* How many bytes came, or a negative errno; -EINVAL: this is not how it has to be aligned. */
+static ssize_t try_read(int fd, unsigned char *memory, size_t length, off_t offset)
 {
     int error = kula__fault("pread", EIO);
-    if (error == 0) {
-        ssize_t count;
-        do {
-            count = pread(fd, memory, length, offset);
-        } while (count < 0 && errno == EINTR);
-        error = count < 0 ? -errno : 0;
+    if (error < 0) {
+        return error;
     }
-    return error == 0 ? 1 : error == -EINVAL ? 0 : error;
+    ssize_t count;
+    do {
+        count = pread(fd, memory, length, offset);
+    } while (count < 0 && errno == EINTR);
+    return count < 0 ? -errno : count;
 }
 
 /* The smallest power of two that can be a length and a position. */
 static int probe_offsets(int fd, unsigned char *memory, uint32_t *ret_alignment)
 {
     for (uint32_t length = 1; length <= PROBE_MAX; length *= 2) {
-        int answer = try_read(fd, memory, length, 0);
-        if (answer > 0) {
-            answer = try_read(fd, memory, length, (off_t)length);
+        ssize_t count = try_read(fd, memory, length, 0);
+        if (count >= 0) {
+            count = try_read(fd, memory, length, (off_t)length);
         }
-        if (answer != 0) {
+        if (count != -EINVAL) {
             *ret_alignment = length;
-            return answer < 0 ? answer : 0;
+            return count < 0 ? (int)count : 0;
         }
     }
     return -EOPNOTSUPP;
 }
 
-/* The smallest power of two that can be the address of memory; `memory` is aligned for more. */
-static int probe_memory(int fd, unsigned char *memory, uint32_t length, uint32_t *ret_alignment)
+/* The smallest power of two that can be the address of memory; `memory` is aligned for more. How memory
+ * is aligned shows only where a transfer is cut, at the end of a page: within one page any address will
+ * do (ext4 on 6.18). A file that is too short for that shows nothing, and what is enough for its
+ * positions is enough for memory. */
+static int probe_memory(int fd, unsigned char *memory, uint32_t *alignment)
 {
-    for (uint32_t distance = 1; distance <= PROBE_MAX; distance *= 2) {
-        int answer = try_read(fd, memory + distance, length, 0);
-        if (answer != 0) {
-            *ret_alignment = distance;
-            return answer < 0 ? answer : 0;
+    const ssize_t two_pages = 2 * (ssize_t)kula__page_bytes();
+    for (uint32_t distance = 1; distance < *alignment; distance *= 2) {
+        ssize_t count = try_read(fd, memory + distance, PROBE_MAX, 0);
+        if (count >= two_pages) {
+            *alignment = distance;
+        }
+        if (count != -EINVAL) {
+            return count < 0 ? (int)count : 0;
         }
     }
-    return -EOPNOTSUPP;
+    return 0;
 }
 
 static int probe(int fd, const struct stat *status, struct kula_direct *ret_direct)
@@ -102,8 +108,8 @@ static int probe(int fd, const struct stat *status, struct kula_direct *ret_dire
     }
     int error = probe_offsets(fd, memory, &ret_direct->offset_alignment);
     if (error == 0) {
-        error = probe_memory(fd, memory, ret_direct->offset_alignment,
-                             &ret_direct->memory_alignment);
+        ret_direct->memory_alignment = ret_direct->offset_alignment;
+        error = probe_memory(fd, memory, &ret_direct->memory_alignment);
     }
     kula__pages_free(memory, bytes);
     return error;
