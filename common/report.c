@@ -86,6 +86,10 @@ static void fill_system(struct kula_report *report)
     report->uring_group = read_number("/proc/sys/kernel/io_uring_group");
     report->seccomp_mode = seccomp_mode();
     report->user_id = (uint32_t)geteuid();
+    report->huge_pages = read_number("/proc/sys/vm/nr_hugepages");
+    if (read_text("/sys/devices/system/node/has_memory", report->nodes, sizeof report->nodes)) {
+        report->nodes[strcspn(report->nodes, "\n")] = '\0';
+    }
 }
 
 void kula__report_begin(struct kula_report *report, const struct kula__request *request)

@@ -62,6 +62,8 @@ static void add_environment(cJSON *root, const struct kula_report *report)
     add_text(object, "machine", report->machine);
     add_number(object, "cpus", report->cpu_count);
     add_number(object, "page_bytes", report->page_bytes);
+    add_number(object, "huge_pages", report->huge_pages);
+    add_text(object, "nodes", report->nodes);
     add_limit(object, "memlock_bytes", report->memlock_bytes);
     add_limit(object, "files_max", report->files_max);
     add_limit(object, "processes_max", report->processes_max);

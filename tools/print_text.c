@@ -148,6 +148,12 @@ static void print_environment(const struct kula_report *report)
     end();
     print_count("CPUs for this process", report->cpu_count, "");
     print_count("page", report->page_bytes, "bytes");
+    if (report->huge_pages >= 0) {
+        print_count("huge pages reserved", (uint64_t)report->huge_pages, "");
+    }
+    if (report->nodes[0]) {
+        print_line("nodes with memory", report->nodes);
+    }
     print_count("locked memory", report->memlock_bytes, "bytes");
     print_count("open files", report->files_max, "");
     print_count("processes", report->processes_max, "");

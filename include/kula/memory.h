@@ -53,7 +53,11 @@ struct kula_memory_report {
     const char *shortfall; /* what was not fulfilled, why, and what to change; "" if nothing */
 };
 
-/* Gives you a buffer of special memory, as kula_alloc gives ordinary one.
+/* Gives you a buffer of special memory, as kula_alloc gives ordinary one. What is more than aligned to a
+ * page, or wanted otherwise than wiped, gets whole pages of its own (huge ones if those are wanted),
+ * and each registered buffer a place in the ring's table, which has 1024: for many small ones open a
+ * kula_pool. Registered memory that is freed on another thread stays registered until the ring's own
+ * makes or frees some, or closes the ring.
  *
  * Sizes:   size in bytes, 1 to 2^31-1; the alignment up to 2^30
  * Owner:   the buffer is yours; *ret_report (or NULL) is filled, also on failure; its text is static
@@ -69,7 +73,9 @@ KULA_API kula_buf kula_alloc_memory(struct kula_ring *ring,
 
 enum kula_direct_source {
     KULA_DIRECT_FROM_KERNEL = 1, /* statx(2) said so */
-    KULA_DIRECT_FROM_PROBE = 2,  /* found by trying */
+    KULA_DIRECT_FROM_PROBE =
+        2, /* found by trying; of what cannot be tried, because the file is empty
+                                  * or short, something that is enough */
 };
 
 /* What O_DIRECT wants of a file. */
@@ -84,8 +90,10 @@ struct kula_direct {
  *
  * Sizes:   both in bytes, powers of two
  * Owner:   none
- * Errors:  0; -EOPNOTSUPP this file has no O_DIRECT; -EBADF, -ENOTSUP not a regular file or block
- *          device; -EACCES it cannot be read, so that it cannot be probed either
+ * Errors:  0; -EOPNOTSUPP this file, or the system, has no O_DIRECT; -EBADF; -ENOTSUP not a regular
+ *          file or block device; -EACCES it may not be read, or there is no /proc to open it anew,
+ *          so that it cannot be tried; -EINVAL ret_direct is NULL; -ENOMEM; -EIO and the like from
+ *          reading
  * Thread:  any
  * Kernel:  STATX_DIOALIGN (6.1), else reads with O_DIRECT through /proc/self/fd or the descriptor */
 KULA_API int kula_direct_alignment(int fd, struct kula_direct *ret_direct);
@@ -93,8 +101,8 @@ KULA_API int kula_direct_alignment(int fd, struct kula_direct *ret_direct);
 /* ---- Memory of the program ---------------------------------------------------------------- */
 
 /* Adopts memory of yours: you vouch that it stays where it is, and that nobody else writes it, until
- * `release` is called. Not for the stack: a frame may be gone before the kernel is done (debug
- * builds refuse it); for that see kula/borrow.h.
+ * `release` is called, which may be NULL if nobody wants to know. Not for the stack: a frame may be
+ * gone before the kernel is done (debug builds refuse it); for that see kula/borrow.h.
  *
  * Sizes:   size in bytes, 1 to 2^31-1
  * Owner:   the buffer is yours, and the memory the buffer's; after kula_free, or whatever else ends it,

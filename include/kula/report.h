@@ -74,6 +74,9 @@ struct kula_report {
     int32_t uring_group;    /* sysctl kernel.io_uring_group; -1 none or unknown */
     int32_t seccomp_mode;   /* 0 none, 1 strict, 2 filter; -1 unknown */
     uint32_t user_id;       /* effective */
+
+    int32_t huge_pages; /* sysctl vm.nr_hugepages: how many are reserved; -1 unknown or none */
+    char nodes[32];     /* NUMA nodes that have memory, such as "0-1"; "" = unknown */
 };
 
 /* Finds out what kula_open with the same config would get, by doing it: every candidate is set up,
