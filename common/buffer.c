@@ -5,6 +5,7 @@
 #include "misuse.h"
 #include "pool.h"
 #include "ring.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -60,7 +61,9 @@ kula_buf kula_alloc(struct kula_ring *ring, size_t size)
     if (size == 0 || size > INT32_MAX) {
         return NULL;
     }
-    struct kula__slot *slot = kula__pool_take(ring->pool, size);
+    struct kula__slot *slot = kula__unlikely(kula__watching())
+                                  ? kula__watch_take(ring->pool, size, size >= KULA__POOL_PAGE)
+                                  : kula__pool_take(ring->pool, size);
     return slot ? kula__word_handle(kula__word_allocate(slot)) : NULL;
 }
 
@@ -73,7 +76,10 @@ void kula__slot_return(struct kula__slot *slot, uint64_t word)
     kula__memory_give(slot);
 }
 
-void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operation)
+void kula__handle_free(uint64_t word,
+                       enum kula__kind wanted,
+                       const char *operation,
+                       const void *place)
 {
     if (word == 0) {
         return;
@@ -94,6 +100,7 @@ void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operat
         kula__misuse(operation, word, "the buffer belongs to the parent process");
         return;
     }
+    kula__watch_note(slot, operation, place);
     if (slot->kind == KULA__KIND_VEC) {
         kula__vec_return_members(slot);
     }
@@ -102,13 +109,18 @@ void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operat
 
 void kula_free_(kula_buf buffer)
 {
-    kula__handle_free(kula__handle_word(buffer), KULA__KIND_BUFFER, "kula_free");
+    kula__handle_free(kula__handle_word(buffer), KULA__KIND_BUFFER, "kula_free", KULA__PLACE);
 }
 
 unsigned char *kula_bytes_(kula_buf buffer)
 {
     const struct kula__slot *slot = held_buffer(buffer, "kula_bytes");
-    return slot ? slot->data : NULL;
+    if (kula__unlikely(!slot)) {
+        return NULL;
+    }
+    return kula__likely(slot->kind <= KULA__KIND_LARGE)
+               ? slot->data
+               : slot->data + kula__cold_of(slot)->alias;
 }
 
 size_t kula_capacity_(kula_buf buffer)
@@ -150,13 +162,15 @@ kula_vec kula_vec_new(struct kula_ring *ring)
     cold->vec_last = NULL;
     cold->vec_count = 0;
     cold->vec_error = 0;
+    cold->vec_counted = 0;
     return kula__word_handle(kula__word_allocate(slot));
 }
 
 static void vec_add(const struct kula_vec_s *vec,
                     uint64_t word,
                     enum kula__kind wanted,
-                    size_t length)
+                    size_t length,
+                    const void *place)
 {
     struct kula__slot *member = kula__withdraw(word, wanted, "kula_vec_add");
     if (!member) {
@@ -166,6 +180,9 @@ static void vec_add(const struct kula_vec_s *vec,
     if (!slot) {
         kula__slot_return_unfinished(member);
         return;
+    }
+    if (kula__watching()) {
+        kula__watch_away_in_vec(member, "kula_vec_add", place);
     }
     struct kula__cold *cold = kula__cold_of(slot);
     kula__slot_claim(member, 0); /* a member is no operation: its word names none */
@@ -185,12 +202,12 @@ static void vec_add(const struct kula_vec_s *vec,
 
 void kula_vec_add_(const struct kula_vec_s *vec, kula_buf buffer, size_t length)
 {
-    vec_add(vec, kula__handle_word(buffer), KULA__KIND_BUFFER, length);
+    vec_add(vec, kula__handle_word(buffer), KULA__KIND_BUFFER, length, KULA__PLACE);
 }
 
 void kula_vec_add_ref_(const struct kula_vec_s *vec, kula_ref ref, size_t length)
 {
-    vec_add(vec, kula__handle_word(ref), KULA__KIND_REF, length);
+    vec_add(vec, kula__handle_word(ref), KULA__KIND_REF, length, KULA__PLACE);
 }
 
 size_t kula_vec_count(kula_vec vec)
@@ -201,7 +218,7 @@ size_t kula_vec_count(kula_vec vec)
 
 void kula_vec_free_(kula_vec vec)
 {
-    kula__handle_free(kula__handle_word(vec), KULA__KIND_VEC, "kula_vec_free");
+    kula__handle_free(kula__handle_word(vec), KULA__KIND_VEC, "kula_vec_free", KULA__PLACE);
 }
 
 struct kula__slot *kula__vec_take_member(struct kula__slot *vec, enum kula__kind wanted)

@@ -38,7 +38,10 @@ struct kula__slot *kula__vec_take_member(struct kula__slot *vec, enum kula__kind
 void kula__vec_return_members(struct kula__slot *vec);
 
 /* Frees what the program holds under `word`, if it is of the wanted kind (as kula__kind_fits); 0 is
- * fine; anything else is misuse of `operation`. */
-void kula__handle_free(uint64_t word, enum kula__kind wanted, const char *operation);
+ * fine; anything else is misuse of `operation`. `place` is where the program did it (watch.h). */
+void kula__handle_free(uint64_t word,
+                       enum kula__kind wanted,
+                       const char *operation,
+                       const void *place);
 
 #endif

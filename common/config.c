@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "misuse.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -223,6 +224,32 @@ static const char *heed(struct kula__request *request, const char *name)
     return value;
 }
 
+/* KULA_DEBUG, or NULL. A word that is not known is no reason to refuse a ring. */
+static void resolve_debug(struct kula__request *request, const char *list)
+{
+    unsigned levels = 0;
+    char word[64];
+    char unknown[64] = "";
+    while (list && next_item(&list, word, sizeof word)) {
+        unsigned level = kula__watch_level(word);
+        levels |= level;
+        if (strcmp(word, "quiet") == 0) {
+            request->settings.quiet = true;
+        } else if (strcmp(word, "abort") == 0) {
+            kula__misuse_abort();
+        } else if (level == 0) {
+            snprintf(unknown, sizeof unknown, "%s", word);
+        }
+    }
+    if (unknown[0]) {
+        kula__log(&request->settings, KULA_LOG_WARNING,
+                  "KULA_DEBUG: \"%s\" is not known: there are abort, quiet, ownership, canary, "
+                  "checksum and guard",
+                  unknown);
+    }
+    kula__watch_start(&request->settings, levels);
+}
+
 static int resolve_threads(struct kula__request *request, const char *text)
 {
     char *end;
@@ -268,10 +295,7 @@ int kula__config_resolve(const struct kula_config *config, struct kula__request 
     if (error < 0) {
         return error;
     }
-    const char *debug = heed(&request, "KULA_DEBUG");
-    request.settings.quiet = debug && strstr(debug, "quiet");
-    kula__misuse_environment(debug != NULL);
-
+    resolve_debug(&request, heed(&request, "KULA_DEBUG"));
     const char *threads = heed(&request, "KULA_THREADS");
     if (threads) {
         error = resolve_threads(&request, threads);

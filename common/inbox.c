@@ -12,6 +12,7 @@
 #include "misuse.h"
 #include "process.h"
 #include "submit.h"
+#include "watch.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -138,7 +139,8 @@ static int post(struct kula_ring *ring,
                 uint64_t word,
                 enum kula__kind wanted,
                 int32_t value,
-                void *pointer)
+                void *pointer,
+                const void *place)
 {
     struct kula__slot *slot;
     /* relaxed: 0 is seen by a child only, which has one thread */
@@ -146,7 +148,8 @@ static int post(struct kula_ring *ring,
     if (!ring || dead) {
         int error = kula__not_owner(ring, "kula_post");
         if (!ring) {
-            kula__handle_free(word, wanted, "kula_post"); /* no ring that could pass it on */
+            kula__handle_free(word, wanted, "kula_post",
+                              place); /* no ring that could pass it on */
         }
         return error;
     }
@@ -154,6 +157,9 @@ static int post(struct kula_ring *ring,
         slot = kula__withdraw(word, wanted, "kula_post");
         if (!slot) {
             return -EINVAL;
+        }
+        if (kula__watching()) {
+            kula__watch_away(slot, KULA__TRANSFER_NONE, "kula_post", place);
         }
     } else {
         slot = message_take(ring);
@@ -173,10 +179,11 @@ static int post(struct kula_ring *ring,
 
 int kula_post_(struct kula_ring *ring, kula_buf buffer, int32_t value, void *pointer)
 {
-    return post(ring, kula__handle_word(buffer), KULA__KIND_BUFFER, value, pointer);
+    return post(ring, kula__handle_word(buffer), KULA__KIND_BUFFER, value, pointer,
+                KULA__PLACE);
 }
 
 int kula_post_ref_(struct kula_ring *ring, kula_ref ref, int32_t value, void *pointer)
 {
-    return post(ring, kula__handle_word(ref), KULA__KIND_REF, value, pointer);
+    return post(ring, kula__handle_word(ref), KULA__KIND_REF, value, pointer, KULA__PLACE);
 }

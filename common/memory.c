@@ -7,6 +7,7 @@
 #include "pools.h"
 #include "process.h"
 #include "region.h"
+#include "watch.h"
 
 #define ONE_PART       (UINT64_C(1) << 32)
 #define REFERENCE_MASK (ONE_PART - 1)
@@ -34,6 +35,10 @@ static void release(struct kula__slot *slot)
 {
     struct kula__cold *cold = kula__cold_of(slot);
     bool wiped = cold->traits & KULA__WIPED;
+    bool watched = cold->traits & KULA__WATCHED;
+    if (watched) {
+        kula__watch_end(slot);
+    }
     cold->traits = 0;
     cold->parent = NULL;
     switch ((enum kula__memory)cold->memory) {
@@ -41,6 +46,9 @@ static void release(struct kula__slot *slot)
     case KULA__MEMORY_LARGE:
         if (wiped) {
             kula__wipe(cold->base, kula__held_bytes(cold));
+        }
+        if (watched) {
+            kula__watch_rest(slot);
         }
         slot->kind = cold->memory == KULA__MEMORY_LARGE ? KULA__KIND_LARGE : KULA__KIND_BUFFER;
         kula__pool_give(slot);
@@ -79,6 +87,7 @@ void kula__memory_give(struct kula__slot *slot)
         return;
     }
     uint64_t share = 1; /* of the record's own handle; then of the record in its parent */
+    kula__watch_leave(slot);
     while (slot) {
         struct kula__cold *cold = kula__cold_of(slot);
         /* acq_rel: whoever is last has seen all that the others did with the memory */
@@ -112,6 +121,7 @@ void kula__memory_share(struct kula__slot *parent, struct kula__slot *child, uin
     cold->parent = parent;
     cold->base = child->data;
     cold->base_capacity = child->capacity;
+    kula__watch_share(parent, child);
     kula__memory_count(parent);
     /* relaxed: what the caller holds keeps the count above 0 */
     atomic_fetch_add_explicit(&kula__cold_of(parent)->users, traits & KULA__PART ? ONE_PART : 1,

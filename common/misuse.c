@@ -2,12 +2,15 @@
 #include "misuse.h"
 
 #include "slot.h"
+#include "watch.h"
 
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#if defined __linux__ && !defined KULA_NO_LINUX
+#    include <dlfcn.h>
+#endif
 
 static pthread_mutex_t hook_mutex = PTHREAD_MUTEX_INITIALIZER;
 static kula_misuse_fn hook_function; /* under hook_mutex, with its argument */
@@ -15,12 +18,9 @@ static void *hook_argument;
 static _Atomic uint64_t found;
 static atomic_bool abort_wanted = KULA_DEBUG_BUILD;
 
-void kula__misuse_environment(int heed)
+void kula__misuse_abort(void)
 {
-    const char *debug = heed ? getenv("KULA_DEBUG") : NULL;
-    if (debug && strstr(debug, "abort")) {
-        atomic_store(&abort_wanted, true);
-    }
+    atomic_store(&abort_wanted, true);
 }
 
 /* Why a handle that is valid is not what the call wants. */
@@ -68,12 +68,44 @@ const char *kula__misuse_reason(uint64_t word)
     }
 }
 
+#define PLACE_BYTES 320
+
+/* " at SYMBOL+0x12 (FILE+0x3456)": the latter is what addr2line -e FILE wants. A return address is that
+ * of the instruction after the call, which may be another line's. */
+static void describe_place(const void *place, char text[PLACE_BYTES])
+{
+    text[0] = '\0';
+    if (!place) {
+        return;
+    }
+    const char *call = (const char *)place - 1;
+#if defined __linux__ && !defined KULA_NO_LINUX
+    Dl_info info;
+    if (dladdr(call, &info) != 0 && info.dli_fname) {
+        size_t offset = (size_t)(call - (const char *)info.dli_fbase);
+        if (info.dli_sname) {
+            snprintf(text, PLACE_BYTES, " at %s+%#zx (%s+%#zx)", info.dli_sname,
+                     (size_t)(call - (const char *)info.dli_saddr), info.dli_fname, offset);
+        } else {
+            snprintf(text, PLACE_BYTES, " at %s+%#zx", info.dli_fname, offset);
+        }
+        return;
+    }
+#endif
+    snprintf(text, PLACE_BYTES, " at %p", (const void *)call);
+}
+
+/* One write, so that the lines of two threads do not mix. */
 static void report_to_stderr(const struct kula_misuse *misuse)
 {
-    fprintf(
-        stderr,
-        "kula: misuse: %s (buffer %" PRIu32 ", generation %" PRIu64 ", now %" PRIu64 "): %s\n",
-        misuse->operation, misuse->index, misuse->generation, misuse->current, misuse->reason);
+    char place[PLACE_BYTES];
+    describe_place(misuse->place, place);
+    fprintf(stderr,
+            "kula: misuse: %s (buffer %" PRIu32 ", generation %" PRIu64 ", now %" PRIu64
+            "): %s%s%s%s\n",
+            misuse->operation, misuse->index, misuse->generation, misuse->current,
+            misuse->reason, misuse->last_operation ? "; last handed over by " : "",
+            misuse->last_operation ? misuse->last_operation : "", place);
     if (atomic_load(&abort_wanted)) {
         abort();
     }
@@ -91,6 +123,12 @@ void kula__misuse(const char *operation, uint64_t word, const char *reason)
         .generation = kula__word_generation(word),
         .current = kula__word_generation(current),
     };
+    /* A word that no record ever had says nothing of the record that its index names; and the word of
+     * record 0 names none. */
+    if (slot && kula__word_index(current) == misuse.index &&
+        misuse.generation <= misuse.current) {
+        misuse.last_operation = kula__watch_last(slot, &misuse.place);
+    }
     atomic_fetch_add(&found, 1);
     pthread_mutex_lock(&hook_mutex);
     kula_misuse_fn hook = hook_function;

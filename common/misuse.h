@@ -12,7 +12,7 @@ void kula__misuse(const char *operation, uint64_t word, const char *reason);
 /* Why `word` is not a handle that the program may use now, in words. */
 const char *kula__misuse_reason(uint64_t word);
 
-/* Reads KULA_DEBUG once; called by kula_open. `heed` is false under AT_SECURE or IGNORE_ENV. */
-void kula__misuse_environment(int heed);
+/* From now on the default reporter aborts. */
+void kula__misuse_abort(void);
 
 #endif

@@ -39,10 +39,11 @@ static inline kula_op transfer(struct kula_ring *ring,
                                size_t length,
                                int64_t offset,
                                uint32_t opflags,
-                               void *user)
+                               void *user,
+                               const void *place)
 {
     uint64_t word = kula__handle_word(buffer);
-    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_BUFFER);
+    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_BUFFER, operation, place);
     if (kula__unlikely(!slot)) {
         return kula__hand_over_refused(ring, word, operation, user);
     }
@@ -66,9 +67,10 @@ static __attribute__((__noinline__)) kula_op read_slowly(struct kula_ring *ring,
                                                          kula_buf buffer,
                                                          size_t length,
                                                          int64_t offset,
-                                                         void *user)
+                                                         void *user,
+                                                         const void *place)
 {
-    return transfer(ring, KULA__OP_READ, fd, buffer, length, offset, 0, user);
+    return transfer(ring, KULA__OP_READ, fd, buffer, length, offset, 0, user, place);
 }
 
 static __attribute__((__noinline__)) kula_op write_slowly(struct kula_ring *ring,
@@ -76,9 +78,10 @@ static __attribute__((__noinline__)) kula_op write_slowly(struct kula_ring *ring
                                                           kula_buf buffer,
                                                           size_t length,
                                                           int64_t offset,
-                                                          void *user)
+                                                          void *user,
+                                                          const void *place)
 {
-    return transfer(ring, KULA__OP_WRITE, fd, buffer, length, offset, 0, user);
+    return transfer(ring, KULA__OP_WRITE, fd, buffer, length, offset, 0, user, place);
 }
 
 /* The common case in few instructions: a buffer of a size class, which is never longer than a transfer,
@@ -127,7 +130,7 @@ kula_op kula_read_(struct kula_ring *ring,
     kula_op operation;
     if (kula__unlikely(
             !transfer_at(ring, KULA__OP_READ, fd, buffer, length, offset, user, &operation))) {
-        return read_slowly(ring, fd, buffer, length, offset, user);
+        return read_slowly(ring, fd, buffer, length, offset, user, KULA__PLACE);
     }
     return operation;
 }
@@ -142,7 +145,7 @@ kula_op kula_write_(struct kula_ring *ring,
     kula_op operation;
     if (kula__unlikely(
             !transfer_at(ring, KULA__OP_WRITE, fd, buffer, length, offset, user, &operation))) {
-        return write_slowly(ring, fd, buffer, length, offset, user);
+        return write_slowly(ring, fd, buffer, length, offset, user, KULA__PLACE);
     }
     return operation;
 }
@@ -177,7 +180,7 @@ kula_op kula_recv_(struct kula_ring *ring,
 {
     int64_t offset = kula__message_offset(KULA__OP_RECV, msg_flags);
     kula_op op = transfer(ring, KULA__OP_RECV, fd, buffer, length, offset,
-                          (uint32_t)msg_flags & ~(uint32_t)MSG_WAITALL, user);
+                          (uint32_t)msg_flags & ~(uint32_t)MSG_WAITALL, user, KULA__PLACE);
     if (kula__unlikely(kula__message_is_full(KULA__OP_RECV, msg_flags) && op != 0 &&
                        kula__is_owner(ring))) {
         kula_option(ring, op, KULA_FULL);
@@ -193,7 +196,8 @@ kula_op kula_send_(struct kula_ring *ring,
                    void *user)
 {
     int64_t offset = kula__message_offset(KULA__OP_SEND, msg_flags);
-    return transfer(ring, KULA__OP_SEND, fd, buffer, length, offset, (uint32_t)msg_flags, user);
+    return transfer(ring, KULA__OP_SEND, fd, buffer, length, offset, (uint32_t)msg_flags, user,
+                    KULA__PLACE);
 }
 
 /* Nobody writes what is shared. */
@@ -240,10 +244,11 @@ static kula_op transfer_vec(struct kula_ring *ring,
                             int fd,
                             kula_vec vec,
                             int64_t offset,
-                            void *user)
+                            void *user,
+                            const void *place)
 {
     uint64_t word = kula__handle_word(vec);
-    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_VEC);
+    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_VEC, operation, place);
     if (!slot) {
         return kula__hand_over_refused(ring, word, operation, user);
     }
@@ -267,12 +272,12 @@ static kula_op transfer_vec(struct kula_ring *ring,
 
 kula_op kula_readv_(struct kula_ring *ring, int fd, kula_vec vec, int64_t offset, void *user)
 {
-    return transfer_vec(ring, KULA__OP_READV, fd, vec, offset, user);
+    return transfer_vec(ring, KULA__OP_READV, fd, vec, offset, user, KULA__PLACE);
 }
 
 kula_op kula_writev_(struct kula_ring *ring, int fd, kula_vec vec, int64_t offset, void *user)
 {
-    return transfer_vec(ring, KULA__OP_WRITEV, fd, vec, offset, user);
+    return transfer_vec(ring, KULA__OP_WRITEV, fd, vec, offset, user, KULA__PLACE);
 }
 
 /* ---- Operations without a buffer ---------------------------------------------------------- */

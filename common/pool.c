@@ -4,6 +4,7 @@
 #include "held.h"
 #include "process.h"
 #include "system.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@ struct region {
     struct region *next;
     unsigned char *pages;
     size_t bytes;
+    ptrdiff_t alias; /* of all that is cut from it: see slot.h */
 };
 
 struct kula__pool {
@@ -97,7 +99,7 @@ static void destroy(struct kula__pool *pool)
     while (pool->regions) {
         struct region *region = pool->regions;
         pool->regions = region->next;
-        kula__pages_free(region->pages, region->bytes);
+        kula__watch_pages_free(region->pages, region->bytes, region->alias);
         kula__memory_free(region);
     }
     kula__chunks_fini(&pool->chunks);
@@ -142,7 +144,7 @@ static unsigned char *cut(struct kula__pool *pool, size_t bytes)
             return NULL;
         }
         region->bytes = REGION_BYTES;
-        region->pages = kula__pages_new(region->bytes, 1);
+        region->pages = kula__watch_pages_new(region->bytes, &region->alias);
         if (!region->pages) {
             kula__memory_free(region);
             return NULL;
@@ -172,6 +174,7 @@ struct kula__slot *kula__pool_take_bare(struct kula__pool *pool)
         slot->attention = 0;
         slot->fd = -1;
         kula__cold_of(slot)->memory = KULA__MEMORY_NONE;
+        kula__cold_of(slot)->alias = 0;
         pool->out++;
     }
     return slot;
@@ -180,12 +183,14 @@ struct kula__slot *kula__pool_take_bare(struct kula__pool *pool)
 static void give_memory(struct kula__slot *slot,
                         enum kula__kind kind,
                         unsigned char *memory,
+                        ptrdiff_t alias,
                         uint32_t size_class)
 {
     struct kula__cold *cold = kula__cold_of(slot);
     slot->kind = (uint8_t)kind;
     cold->memory = kind == KULA__KIND_LARGE ? KULA__MEMORY_LARGE : KULA__MEMORY_CLASSED;
     cold->base = memory;
+    cold->alias = alias;
     cold->size_class = size_class;
 }
 
@@ -197,14 +202,15 @@ static struct kula__slot *take_large(struct kula__pool *pool, size_t size_bytes)
     if (!slot) {
         return NULL;
     }
-    unsigned char *memory = kula__pages_new(pages * PAGE, 1);
+    ptrdiff_t alias;
+    unsigned char *memory = kula__watch_pages_new(pages * PAGE, &alias);
     if (!memory) {
         slot->kind = KULA__KIND_VEC; /* bare */
         list_push(pool, slot);
         pool->out--;
         return NULL;
     }
-    give_memory(slot, KULA__KIND_LARGE, memory, (uint32_t)pages);
+    give_memory(slot, KULA__KIND_LARGE, memory, alias, (uint32_t)pages);
     return slot;
 }
 
@@ -231,7 +237,7 @@ static struct kula__slot *take_classed(struct kula__pool *pool, uint32_t class)
         pool->out--;
         return NULL;
     }
-    give_memory(slot, KULA__KIND_BUFFER, memory, class);
+    give_memory(slot, KULA__KIND_BUFFER, memory, pool->regions->alias, class);
     return slot;
 }
 
@@ -316,7 +322,7 @@ void kula__pool_give(struct kula__slot *slot)
     struct kula__pool *pool = kula__slot_home(kula__slot_index(slot));
     if (slot->kind == KULA__KIND_LARGE) {
         struct kula__cold *cold = kula__cold_of(slot);
-        kula__pages_free(cold->base, (size_t)cold->size_class * PAGE);
+        kula__watch_pages_free(cold->base, (size_t)cold->size_class * PAGE, cold->alias);
     }
     /* relaxed: only the owner's own write can make it equal */
     if (atomic_load_explicit(&pool->home.owner, memory_order_relaxed) == kula__pool_self()) {

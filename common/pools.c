@@ -8,6 +8,7 @@
 #include "process.h"
 #include "region.h"
 #include "system.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -319,6 +320,7 @@ static kula_buf take(struct kula_pool *pool)
     cold->base = slot->data;
     cold->base_capacity = pool->buffer_bytes;
     cold->traits = (uint8_t)(pool->traits | (region->registered ? KULA__REGISTERED : 0));
+    kula__watch_adopt(slot, true);
     return kula__word_handle(kula__word_allocate(slot));
 }
 

@@ -62,6 +62,7 @@ kula_ref kula_freeze_(kula_buf buffer)
     if (!slot) {
         return NULL;
     }
+    kula__watch_freeze(slot, "kula_freeze", KULA__PLACE);
     kula__memory_count(slot);
     slot->kind = KULA__KIND_REF;
     return issue_again(slot);
@@ -108,13 +109,13 @@ kula_ref kula_slice_(const struct kula_ref_s *ref, size_t offset, size_t length)
 
 void kula_drop_(kula_ref ref)
 {
-    kula__handle_free(kula__handle_word(ref), KULA__KIND_REF, "kula_drop");
+    kula__handle_free(kula__handle_word(ref), KULA__KIND_REF, "kula_drop", KULA__PLACE);
 }
 
 const unsigned char *kula_ref_bytes_(const struct kula_ref_s *ref)
 {
     const struct kula__slot *slot = held(ref, KULA__KIND_REF, "kula_ref_bytes");
-    return slot ? slot->data : NULL;
+    return slot ? slot->data + kula__cold_of(slot)->alias : NULL;
 }
 
 size_t kula_ref_size_(const struct kula_ref_s *ref)
@@ -155,6 +156,7 @@ kula_buf kula_thaw_(kula_ref ref)
     }
     if (slot == root) {
         kula__memory_settle(root);
+        kula__watch_thaw(root, "kula_thaw", KULA__PLACE);
         return issue_again(root);
     }
     /* The root's own handle has gone before, and its record waits for this reference: it gets a new
@@ -162,6 +164,7 @@ kula_buf kula_thaw_(kula_ref ref)
     kula__cold_of(slot)->parent = NULL;
     kula__slot_return_unfinished(slot);
     kula__memory_settle(root);
+    kula__watch_thaw(root, "kula_thaw", KULA__PLACE);
     return kula__word_handle(kula__word_allocate(root));
 }
 
@@ -174,10 +177,11 @@ static kula_op transfer(struct kula_ring *ring,
                         size_t length,
                         int64_t offset,
                         uint32_t opflags,
-                        void *user)
+                        void *user,
+                        const void *place)
 {
     uint64_t word = kula__handle_word(ref);
-    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_REF);
+    struct kula__slot *slot = kula__hand_over(ring, word, KULA__KIND_REF, operation, place);
     if (!slot) {
         return kula__hand_over_refused(ring, word, operation, user);
     }
@@ -197,7 +201,7 @@ kula_op kula_write_ref_(struct kula_ring *ring,
                         int64_t offset,
                         void *user)
 {
-    return transfer(ring, KULA__OP_WRITE, fd, ref, length, offset, 0, user);
+    return transfer(ring, KULA__OP_WRITE, fd, ref, length, offset, 0, user, KULA__PLACE);
 }
 
 kula_op kula_send_ref_(struct kula_ring *ring,
@@ -208,7 +212,8 @@ kula_op kula_send_ref_(struct kula_ring *ring,
                        void *user)
 {
     int64_t offset = kula__message_offset(KULA__OP_SEND, msg_flags);
-    return transfer(ring, KULA__OP_SEND, fd, ref, length, offset, (uint32_t)msg_flags, user);
+    return transfer(ring, KULA__OP_SEND, fd, ref, length, offset, (uint32_t)msg_flags, user,
+                    KULA__PLACE);
 }
 
 /* ---- Parts -------------------------------------------------------------------------------- */
@@ -279,6 +284,7 @@ void kula_join_(const struct kula_buf_s *first, kula_buf second)
         uint32_t grown = kula__cold_of(other)->base_capacity;
         one->capacity += grown;
         kula__cold_of(one)->base_capacity += grown;
+        kula__watch_join(other);
         kula__slot_return_unfinished(other);
         kula__memory_settle(one);
     } else if (other) {

@@ -199,6 +199,20 @@ struct kula__cold {
 
     uint64_t scratch[3]; /* the backend's, while it has the operation; undefined at the start */
     struct kula__slot *previous; /* the backend's: a second link where a list needs one */
+
+    /* buffers, references: from the kernel's address of a byte to the program's. Not 0 only where
+     * checked mode maps memory twice */
+    ptrdiff_t alias;
+    /* checked mode, see watch.c */
+    const char
+        *_Atomic last_function; /* what the last hand-over was, and where: any thread reads */
+    _Atomic uintptr_t last_place;
+    uint64_t checksum;    /* of the bytes, while they are being written or sent */
+    uint32_t front;       /* bytes before base that belong to it as well */
+    uint32_t whole;       /* base_capacity, before anything was split off */
+    uint32_t vec_counted; /* VEC: bytes of the result that are in members taken so far */
+    uint16_t fiber;       /* away, with ThreadSanitizer */
+    uint8_t away;         /* enum kula__transfer, and one more */
 };
 
 /* ---- The table ---------------------------------------------------------------------------- */

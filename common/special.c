@@ -4,6 +4,7 @@
 #include "pool.h"
 #include "region.h"
 #include "ring.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -38,7 +39,9 @@ static struct kula__slot *take_usual(struct kula_ring *ring,
                                      struct kula_memory_report *report)
 {
     bool page = wishes->alignment > usual_alignment(size);
-    struct kula__slot *slot = kula__pool_take(ring->pool, page ? KULA__POOL_PAGE : size);
+    struct kula__slot *slot =
+        kula__watching() ? kula__watch_take(ring->pool, size, page || size >= KULA__POOL_PAGE)
+                         : kula__pool_take(ring->pool, page ? KULA__POOL_PAGE : size);
     if (!slot) {
         return NULL;
     }
@@ -48,9 +51,12 @@ static struct kula__slot *take_usual(struct kula_ring *ring,
     report->alignment = page ? KULA__POOL_PAGE : usual_alignment(size);
     report->page_bytes = kula__page_bytes();
     if (wishes->flags & KULA_MEMORY_WIPE) {
-        slot->kind = KULA__KIND_SPECIAL;
-        cold->traits = KULA__WIPED;
-        cold->parent = NULL;
+        if (slot->kind != KULA__KIND_SPECIAL) {
+            slot->kind = KULA__KIND_SPECIAL;
+            cold->traits = 0;
+            cold->parent = NULL;
+        }
+        cold->traits |= KULA__WIPED;
     }
     return slot;
 }
@@ -82,6 +88,7 @@ static struct kula__slot *take_region(struct kula_ring *ring,
                              (wishes->flags & KULA_MEMORY_WIPE ? KULA__WIPED : 0));
     cold->parent = NULL;
     cold->keeper = region;
+    kula__watch_adopt(slot, true);
     return slot;
 }
 
@@ -218,6 +225,7 @@ kula_buf kula_vouch_(struct kula_ring *ring,
     cold->keeper = arg;
     cold->release = release;
     cold->size_class = (uint32_t)size;
+    kula__watch_adopt(slot, false);
     return kula__word_handle(kula__word_allocate(slot));
 }
 
@@ -232,5 +240,6 @@ kula_ref kula_const_(struct kula_ring *ring, const void *memory, size_t size)
         return NULL;
     }
     slot->kind = KULA__KIND_REF;
+    kula__watch_adopt(slot, false);
     return kula__word_handle(kula__word_allocate(slot));
 }

@@ -39,13 +39,30 @@ struct kula__slot *kula__operation_make(struct kula_ring *ring, const char *name
     return slot;
 }
 
+bool kula__hand_over_special(struct kula__slot *slot,
+                             enum kula__kind wanted,
+                             enum kula__operation operation,
+                             const void *place)
+{
+    if (!kula__kind_fits(slot, wanted)) {
+        return false;
+    }
+    if (kula__watching()) {
+        kula__watch_away(slot, (enum kula__transfer)kula__operation_facts[operation].transfer,
+                         kula__operation_function(operation), place);
+        if (slot->kind == KULA__KIND_VEC) {
+            kula__watch_vec(slot, operation, place);
+        }
+    }
+    return true;
+}
+
 kula_op kula__hand_over_refused(struct kula_ring *ring,
                                 uint64_t word,
                                 enum kula__operation operation,
                                 void *user)
 {
-    char name[32] = "kula_";
-    strncat(name, kula__operation_facts[operation].name, sizeof name - sizeof "kula_");
+    const char *name = kula__operation_function(operation);
     struct kula__slot *slot = kula__slot_find(word);
     if (word == 0 || !slot || kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
         kula__is_owner(ring)) {
@@ -65,6 +82,10 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
     }
     if (error == -EOWNERDEAD) {
         return 0; /* its pool is the parent's: kept until the child exits */
+    }
+    if (kula__watching()) {
+        /* for no operation: none will touch it */
+        kula__watch_away(slot, KULA__TRANSFER_NONE, kula__operation_function(operation), NULL);
     }
     slot->operation = (uint8_t)operation;
     slot->attention = 0;

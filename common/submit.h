@@ -8,6 +8,7 @@
 #define KULA_COMMON_SUBMIT_H
 
 #include "ring.h"
+#include "watch.h"
 
 /* A record for an operation without a buffer, held by the ring and counted; NULL when the ring's limit
  * is reached, there is no memory, or the caller is not the owner (reported). For close_fd `reserved`
@@ -46,17 +47,26 @@ static inline struct kula__slot *kula__slot_take(uint64_t word)
     return slot;
 }
 
-/* Takes a buffer, reference or vec from the program for an operation; NULL: use
+/* What there is to do with one that is no plain buffer; false: it is of the wrong kind. */
+bool kula__hand_over_special(struct kula__slot *slot,
+                             enum kula__kind wanted,
+                             enum kula__operation operation,
+                             const void *place);
+
+/* Takes a buffer, reference or vec from the program for an operation, at `place` (KULA__PLACE); NULL: use
  * kula__hand_over_refused. */
 static inline struct kula__slot *kula__hand_over(struct kula_ring *ring,
                                                  uint64_t word,
-                                                 enum kula__kind wanted)
+                                                 enum kula__kind wanted,
+                                                 enum kula__operation operation,
+                                                 const void *place)
 {
     struct kula__slot *slot;
     if (kula__unlikely(!kula__is_owner(ring) || !(slot = kula__slot_take(word)))) {
         return NULL;
     }
-    if (kula__unlikely(!kula__kind_fits(slot, wanted))) {
+    if (kula__unlikely((wanted != KULA__KIND_BUFFER || slot->kind > KULA__KIND_LARGE) &&
+                       !kula__hand_over_special(slot, wanted, operation, place))) {
         kula__word_hand_back(slot, word);
         return NULL;
     }

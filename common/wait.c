@@ -6,6 +6,7 @@
 #include "perform.h"
 #include "process.h"
 #include "submit.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -301,6 +302,9 @@ static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
     if (slot->kind == wanted ||
         (wanted == KULA__KIND_BUFFER && slot->kind == KULA__KIND_SPECIAL)) {
         event->private_holder = 0;
+        if (kula__watching()) {
+            kula__watch_home(slot);
+        }
         kula__slot_claim(slot, 0);
         return kula__word_handle(kula__word_take(slot, holder));
     }
@@ -308,6 +312,9 @@ static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
         slot->kind == KULA__KIND_VEC ? kula__vec_take_member(slot, wanted) : NULL;
     if (!member) {
         return NULL;
+    }
+    if (kula__watching()) {
+        kula__watch_home_member(slot, member);
     }
     uint64_t member_word = kula__slot_word(member);
     kula__word_finish(member, member_word);
