@@ -31,6 +31,7 @@ foreach(target IN LISTS kula_compiled_targets)
     target_compile_options(${target} PRIVATE -fno-plt)
     target_compile_definitions(
         ${target} PRIVATE KULA_BUILDING KULA_DEBUG_BUILD=$<IF:$<CONFIG:Debug>,1,0>
+                          $<$<BOOL:${KULA_VALGRIND}>:KULA_VALGRIND=1>
     )
     target_include_directories(
         ${target} PRIVATE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}"

@@ -1,0 +1,23 @@
+/* Fault: a byte is written through an old pointer after its buffer was freed
+ *
+ * asan: use-after-poison
+ * valgrind: Invalid write
+ * guard: SIGSEGV at byte 0 of 4096, in planted_write
+ */
+#include "planted.h"
+
+int main(int argc, char **argv)
+{
+    struct kula_ring *ring = planted_open(argc, argv);
+    kula_buf buffer = kula_alloc(ring, PLANTED_BYTES);
+    unsigned char *bytes = kula_bytes(buffer);
+    planted_watch(bytes, PLANTED_BYTES);
+#ifdef CORRECTED
+    planted_write(bytes, 0);
+#endif
+    kula_free(&buffer);
+#ifndef CORRECTED
+    planted_write(bytes, 0);
+#endif
+    return planted_close(ring);
+}
