@@ -44,16 +44,16 @@ class Fault:
 
 def faults():
     """All of them, in the order of their sentences."""
-    found = [Fault(path) for path in HERE.glob("*.c") if path.stem != "planted"]
+    found = [Fault(path) for path in HERE.glob("*.c") if path.stem not in ("planted", "cost")]
     return sorted(found, key=lambda fault: (list(fault.expected) != ["always"], fault.sentence))
 
 
-def command_and_environment(level, program, backend):
+def command_and_environment(level, program, *arguments):
     """How a program is run on a level."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("KULA_")}
     # By default a program sleeps for a second at its end, for threads that may still race.
     environment["TSAN_OPTIONS"] = "atexit_sleep_ms=0"
-    command = [str(program), backend]
+    command = [str(program), *arguments]
     if level in BY_ENVIRONMENT:
         environment["KULA_DEBUG"] = level
     if level == "valgrind":
@@ -61,8 +61,8 @@ def command_and_environment(level, program, backend):
     return command, environment
 
 
-def run(level, program, backend):
+def run(level, program, *arguments):
     """The exit status, and everything that was written."""
-    command, environment = command_and_environment(level, program, backend)
+    command, environment = command_and_environment(level, program, *arguments)
     result = checks.run(command, env=environment, timeout=TIME_LIMIT_S)
     return result.returncode, result.stdout + result.stderr
