@@ -19,7 +19,8 @@
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
 #    define SANITIZED true
 #elif defined __has_feature
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+        __has_feature(memory_sanitizer)
 #        define SANITIZED true
 #    endif
 #endif
@@ -35,6 +36,17 @@
 #endif
 #ifndef DELAYS_SIGNALS
 #    define DELAYS_SIGNALS false
+#endif
+
+#if defined __SANITIZE_ADDRESS__
+#    define POISONED true
+#elif defined __has_feature
+#    if __has_feature(address_sanitizer)
+#        define POISONED true
+#    endif
+#endif
+#ifndef POISONED
+#    define POISONED false
 #endif
 
 /* The log sink and the misuse hook run on whatever thread has something to say. */
@@ -110,6 +122,12 @@ bool harness_backend_is(const char *name)
 bool harness_sanitized(void)
 {
     return SANITIZED;
+}
+
+bool harness_keeps_buffers_apart(void)
+{
+    const char *debug = getenv("KULA_DEBUG");
+    return POISONED || (debug && (strstr(debug, "canary") || strstr(debug, "guard")));
 }
 
 bool harness_delays_signals(void)

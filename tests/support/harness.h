@@ -84,6 +84,9 @@ void harness_sleep_ns(int64_t duration_ns);
 /* Whether a sanitizer slows this program down and owns its memory. */
 bool harness_sanitized(void);
 
+/* Whether checked mode leaves room between buffers, so that none begins where another one ends. */
+bool harness_keeps_buffers_apart(void);
+
 /* ThreadSanitizer holds a signal's handler back until the thread makes a call that it knows. */
 bool harness_delays_signals(void);
 
