@@ -228,18 +228,18 @@ static struct kula__slot *whole_of(struct kula__slot *slot)
 static kula_buf cut(struct kula__slot *slot, size_t at)
 {
     struct kula__slot *whole = whole_of(slot);
-    struct kula__slot *part = kula__pool_take_relative(whole);
-    if (!part) {
+    struct kula__slot *rest = kula__pool_take_relative(whole);
+    if (!rest) {
         return NULL;
     }
-    part->kind = KULA__KIND_SPECIAL;
-    part->data = slot->data + at;
-    part->capacity = slot->capacity - (uint32_t)at;
-    kula__memory_share(whole, part, KULA__PART);
+    rest->kind = KULA__KIND_SPECIAL;
+    rest->data = slot->data + at;
+    rest->capacity = slot->capacity - (uint32_t)at;
+    kula__memory_share(whole, rest, KULA__PART);
     slot->kind = KULA__KIND_SPECIAL;
     slot->capacity = (uint32_t)at;
-    kula__cold_of(slot)->base_capacity -= part->capacity;
-    return kula__word_handle(kula__word_allocate(part));
+    kula__cold_of(slot)->base_capacity -= rest->capacity;
+    return kula__word_handle(kula__word_allocate(rest));
 }
 
 kula_buf kula_split(kula_buf buffer, size_t at)
