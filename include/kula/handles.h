@@ -110,11 +110,13 @@ KULA_API int kula_post_ref_(struct kula_ring *ring, kula_ref ref, int32_t value,
         KULA_ENDS_(kula_writev_, 3)
 
 /* These end one kind of handle and begin another. gcc wants to have seen an ender before a producer
- * names it. */
+ * names it, and these two are named by each other's producers: so the second declaration adds to the
+ * first. NOLINTBEGIN(readability-redundant-declaration) */
 KULA_API kula_ref kula_freeze_(kula_buf buffer) KULA_TAKES_(1) KULA_NONNULL_(1);
 KULA_API kula_buf kula_thaw_(kula_ref ref) KULA_TAKES_(1) KULA_NONNULL_(1);
 KULA_API kula_ref kula_freeze_(kula_buf buffer) KULA_REF_OWNED_;
 KULA_API kula_buf kula_thaw_(kula_ref ref) KULA_BUF_OWNED_;
+/* NOLINTEND(readability-redundant-declaration) */
 
 /* These look at a handle and leave it where it is. A pointer to const tells the analyser that the
  * handle does not escape; pure tells the compiler. */
