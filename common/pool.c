@@ -333,6 +333,8 @@ void kula__pool_give(struct kula__slot *slot)
     struct kula__slot *head = atomic_load_explicit(&pool->returned, memory_order_relaxed);
     do {
         if (head == ORPHANED) {
+            /* It goes into no list, and must not look as if it were pulled. */
+            slot->next = NULL;
             /* acq_rel: the one that ends the pool sees all that the others did */
             if (atomic_fetch_sub_explicit(&pool->orphans, 1, memory_order_acq_rel) == 1) {
                 destroy(pool);

@@ -187,7 +187,8 @@ static struct kula__slot *pulled(uint64_t holder)
     struct kula__slot *slot = kula__slot_find(holder);
     /* acquire: the event may be a copy that another thread has brought here */
     uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
-    return word == holder + KULA__STEP && slot->next == slot ? slot : NULL;
+    bool done = word == holder + KULA__STEP && kula__word_holder(word) == KULA__HELD_BY_EVENT;
+    return done && slot->next == slot ? slot : NULL;
 }
 
 void kula__event_end(struct kula_ring *ring)
@@ -286,6 +287,14 @@ struct kula_event *kula_next(struct kula_ring *ring)
     return kula__unlikely(!slot || slot->event_flags) ? next_slowly(ring) : pull(ring, slot);
 }
 
+/* The buffer leaves its event, and the mark that the record was pulled goes with it: else an event with a
+ * made-up holder could find the record again, in a state that is not "done". */
+static inline void leave_event(struct kula__slot *slot)
+{
+    slot->next = NULL;
+    kula__slot_claim(slot, 0);
+}
+
 /* Whatever kula_take does not do itself; `wanted` is BUFFER or REF. */
 static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
                                                        enum kula__kind wanted)
@@ -305,7 +314,7 @@ static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
         if (kula__watching()) {
             kula__watch_home(slot);
         }
-        kula__slot_claim(slot, 0);
+        leave_event(slot);
         return kula__word_handle(kula__word_take(slot, holder));
     }
     struct kula__slot *member =
@@ -341,7 +350,7 @@ kula_buf kula_take(struct kula_event *event)
         return take_slowly(event, KULA__KIND_BUFFER);
     }
     event->private_holder = 0; /* asking again is in order, and gets nothing */
-    kula__slot_claim(slot, 0);
+    leave_event(slot);
     return kula__word_handle(kula__word_take(slot, holder));
 }
 
