@@ -51,9 +51,11 @@ class Programs:
         self.data.write_bytes(os.urandom(BLOCK_BYTES * FILE_BLOCKS))
 
     def command(self, subject, workload, width, count):
-        """`subject` is a name of worker.c; with "-static" appended, the static library's."""
-        form = "static" if subject.endswith("-static") else "shared"
-        name = subject.removesuffix("-static")
+        """`subject` is a name of worker.c; with "-static" appended, the static library's, with
+        "-unchecked" that of the library without the run-time check."""
+        name, _, form = subject.rpartition("-")
+        if form not in ("static", "unchecked"):
+            name, form = subject, "shared"
         worker = self.directory / f"bench-worker-{form}"
         arguments = [str(worker), workload, name, str(width), str(count)]
         return arguments + [str(self.data)] if workload == "read" else arguments

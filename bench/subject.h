@@ -36,6 +36,7 @@ struct bench_echo_subject {
 };
 
 /* Each list ends with a NULL name. */
+extern const struct bench_batch_subject bench_handover_kula[];
 extern const struct bench_batch_subject bench_nop_kula[];
 extern const struct bench_batch_subject bench_nop_uring[];
 extern const struct bench_batch_subject bench_read_kula[];

@@ -1,7 +1,7 @@
 /* worker.c - measures one subject once, in a process of its own, and prints one line.
  *
  *   bench-worker list
- *   bench-worker nop|read|sleep SUBJECT DEPTH BATCHES [FILE]
+ *   bench-worker nop|read|handover|sleep SUBJECT DEPTH BATCHES [FILE]
  *   bench-worker echo SUBJECT CONNECTIONS MESSAGES
  *
  * The line is "operations=N wall_ns=N cpu_ns=N"; for echo, cpu_ns is the server's. Exit status 77
@@ -43,6 +43,11 @@ static const struct bench_batch_subject *const read_subjects[] = {
     NULL,
 };
 
+static const struct bench_batch_subject *const handover_subjects[] = {
+    bench_handover_kula,
+    NULL,
+};
+
 static const struct bench_batch_subject *const sleep_subjects[] = {
     bench_sleep_uring,
     bench_sleep_kula,
@@ -69,6 +74,7 @@ static const struct {
 } batch_workloads[] = {
     { "nop", nop_subjects, false },
     { "read", read_subjects, false },
+    { "handover", handover_subjects, false },
     { "sleep", sleep_subjects, true },
 };
 #define BATCH_WORKLOAD_COUNT (sizeof(batch_workloads) / sizeof(batch_workloads[0]))
@@ -222,9 +228,10 @@ static uint64_t parse_count(const char *text, uint64_t most)
 
 static int usage(void)
 {
-    (void)fprintf(stderr, "usage: bench-worker list\n"
-                          "       bench-worker nop|read|sleep SUBJECT DEPTH BATCHES [FILE]\n"
-                          "       bench-worker echo SUBJECT CONNECTIONS MESSAGES\n");
+    (void)fprintf(stderr,
+                  "usage: bench-worker list\n"
+                  "       bench-worker nop|read|handover|sleep SUBJECT DEPTH BATCHES [FILE]\n"
+                  "       bench-worker echo SUBJECT CONNECTIONS MESSAGES\n");
     return EXIT_FAILURE;
 }
 

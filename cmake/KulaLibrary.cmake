@@ -4,6 +4,7 @@
 #   kula_shared    libkula.so, exports what cmake/kula.map lists
 #   kula_testing   as kula_static, with failure injection (KULA_FAULTS) and the internal headers;
 #                  only for tests, never installed
+#   kula_unchecked as kula_shared, without the run-time check; only for the bench, never installed
 
 # Both libraries are made from one set of position-independent objects.
 add_library(kula_objects OBJECT)
@@ -22,6 +23,15 @@ if(KULA_BUILD_TESTS)
     )
     list(APPEND kula_compiled_targets kula_testing)
     list(APPEND kula_linked_targets kula_testing)
+endif()
+
+# As kula_shared, without the run-time check: only to measure what that costs, never installed.
+if(KULA_BUILD_BENCH)
+    add_library(kula_unchecked SHARED)
+    target_compile_definitions(kula_unchecked PRIVATE KULA_UNCHECKED=1)
+    target_include_directories(kula_unchecked PUBLIC "${PROJECT_SOURCE_DIR}/include")
+    list(APPEND kula_compiled_targets kula_unchecked)
+    list(APPEND kula_linked_targets kula_unchecked)
 endif()
 
 foreach(target IN LISTS kula_compiled_targets)

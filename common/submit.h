@@ -40,8 +40,9 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
 static inline struct kula__slot *kula__slot_take(uint64_t word)
 {
     struct kula__slot *slot = kula__slot_find(word);
-    if (kula__unlikely(!slot || kula__word_holder(word) != KULA__HELD_BY_PROGRAM ||
-                       !kula__word_hand_over(slot, word))) {
+    if (kula__unlikely(
+            (KULA__VALIDATES && (!slot || kula__word_holder(word) != KULA__HELD_BY_PROGRAM)) ||
+            !kula__word_hand_over(slot, word))) {
         return NULL;
     }
     return slot;

@@ -343,10 +343,12 @@ kula_buf kula_take(struct kula_event *event)
     uint64_t holder = event->private_holder; /* 0 names a record that is nobody's */
     struct kula__slot *slot = kula__slot_find(holder);
     /* acquire: the event may be a copy that another thread has brought here */
-    if (kula__unlikely(!slot ||
-                       atomic_load_explicit(&slot->word, memory_order_acquire) !=
-                           holder + KULA__STEP ||
-                       slot->next != slot || slot->kind > KULA__KIND_LARGE)) {
+    if (kula__unlikely(
+            (KULA__VALIDATES &&
+             (!slot ||
+              atomic_load_explicit(&slot->word, memory_order_acquire) != holder + KULA__STEP ||
+              slot->next != slot)) ||
+            slot->kind > KULA__KIND_LARGE)) {
         return take_slowly(event, KULA__KIND_BUFFER);
     }
     event->private_holder = 0; /* asking again is in order, and gets nothing */
