@@ -21,11 +21,25 @@ static pthread_mutex_t chunk_mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_uint chunks_made = 1; /* chunk 0 holds index 0, which is never used */
 static uint32_t chunk_free;         /* list through next_free; 0 = empty */
 
+/* Stands where there is no slab, so that every index leads to a record and finding one is no question.
+ * Its words are no handles: none of them names the index under which it is found. */
+static struct kula__slot nobody[KULA__SLAB_SLOTS];
+
+/* Before the program can call anything; the first 100 are the compiler's. */
+__attribute__((__constructor__(101))) static void table_begin(void)
+{
+    /* Else the empty handle would be the name of index 0, as a buffer of the program. */
+    atomic_init(&nobody[0].word, UINT64_MAX);
+    for (uint32_t slab = 0; slab < KULA__SLAB_COUNT; slab++) {
+        atomic_init(&kula__slabs[slab], nobody);
+    }
+}
+
 /* Makes sure that the slab of a chunk exists. Slabs are never unmapped, so that any handle, however
  * old or made up, can be compared with something. */
 static bool slab_make(uint32_t slab)
 {
-    if (atomic_load_explicit(&kula__slabs[slab], memory_order_relaxed)) {
+    if (atomic_load_explicit(&kula__slabs[slab], memory_order_relaxed) != nobody) {
         return true;
     }
     struct kula__slot *slots = kula__pages_new(KULA__SLAB_SLOTS * sizeof *slots, 0);
@@ -40,8 +54,7 @@ static bool slab_make(uint32_t slab)
         return false;
     }
     if (slab == 0) {
-        /* Else the empty handle would be the name of index 0, as a buffer of the program. */
-        atomic_init(&slots[0].word, UINT64_MAX);
+        atomic_init(&slots[0].word, UINT64_MAX); /* as in table_begin() */
     }
     /* release: pairs with kula__slot_find(), which may be given an index that nobody published */
     atomic_store_explicit(&kula__cold_slabs[slab], colds, memory_order_release);

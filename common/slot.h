@@ -260,20 +260,22 @@ static inline struct kula__slot *kula__slot_at(uint32_t index)
     return slab + index % KULA__SLAB_SLOTS;
 }
 
-/* The record that any 64-bit value at all would name, or NULL. It may be free, or another's. */
+/* The record that any 64-bit value at all would name. It may be free, another's or nobody's, and then its
+ * word is another. NULL only for an index that this machine's table does not have, which none with 64
+ * bits does: there the compiler knows it. */
 static inline struct kula__slot *kula__slot_find(uint64_t word)
 {
     uint32_t index = kula__word_index(word);
-    if (!KULA__VALIDATES) {
-        return kula__slot_at(index);
-    }
     if (kula__unlikely(index / KULA__SLAB_SLOTS >= KULA__SLAB_COUNT)) {
         return NULL;
     }
     /* acquire: pairs with the release that published the slab; the index may be made up */
     struct kula__slot *slab =
         atomic_load_explicit(&kula__slabs[index / KULA__SLAB_SLOTS], memory_order_acquire);
-    return kula__likely(slab) ? slab + index % KULA__SLAB_SLOTS : NULL;
+    if (!slab) {
+        __builtin_unreachable(); /* see table_begin() */
+    }
+    return slab + index % KULA__SLAB_SLOTS;
 }
 
 /* relaxed: whoever asks has the record, so nobody else is writing its word */

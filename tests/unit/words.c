@@ -160,9 +160,14 @@ static void the_empty_handle_names_nothing(void **state)
     (void)state;
     uint32_t first = kula__chunk_take(&first);
     assert_true(first != 0);
-    struct kula__slot *slot = kula__slot_find(0);
-    assert_true(slot == NULL || !kula__word_hand_over(slot, 0));
-    assert_null(kula__slot_find(UINT64_MAX));
+    /* every index, with words that it could be thought to have */
+    for (uint64_t index = 0; index <= KULA__INDEX_MASK; index += index < 8192 ? 1 : 4095) {
+        const uint64_t words[] = { index, KULA__STEP << 8 | index, ~KULA__INDEX_MASK | index };
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+            struct kula__slot *slot = kula__slot_find(words[i]);
+            assert_true(slot == NULL || !kula__word_hand_over(slot, words[i]));
+        }
+    }
     kula__chunk_return(first);
 }
 
