@@ -11,11 +11,14 @@
 
 #include <__fc_builtin.h>
 
-struct kula__slot *_Atomic kula__slabs[KULA__SLAB_COUNT];
-struct kula__cold *_Atomic kula__cold_slabs[KULA__SLAB_COUNT];
-
 static struct kula__slot slab[KULA__SLAB_SLOTS];
 static struct kula__cold cold_slab[KULA__SLAB_SLOTS];
+
+/* The cold ones are published first: where a slab is, the other is, too. */
+struct kula__slot *_Atomic kula__slabs[KULA__SLAB_COUNT];
+struct kula__cold *_Atomic kula__cold_slabs[KULA__SLAB_COUNT] = {
+    [0 ... KULA__SLAB_COUNT - 1] = cold_slab,
+};
 static struct kula_ring ring;
 
 static uint64_t any(void)
@@ -27,7 +30,6 @@ static void make_table(void)
 {
     for (uint32_t i = 0; i < KULA__SLAB_COUNT; i++) {
         kula__slabs[i] = any() ? slab : NULL;
-        kula__cold_slabs[i] = cold_slab; /* published first: where a slab is, this is, too */
     }
     for (uint32_t i = 0; i < KULA__SLAB_SLOTS; i++) {
         slab[i].word = any();
@@ -35,7 +37,6 @@ static void make_table(void)
         slab[i].attention = (uint16_t)any();
         slab[i].ring_id = (uint32_t)any();
         slab[i].capacity = (uint32_t)any();
-        slab[i].next = any() ? &slab[i] : NULL;
         cold_slab[i].base_capacity = (uint32_t)any();
     }
 }
