@@ -152,9 +152,9 @@ KULA_API kula_ref kula_const_(struct kula_ring *ring,
 #    define KULA_REF_ADDRESS_(argument) _Generic((argument), kula_ref * : (argument))
 /* The half of a call that takes what `argument` is the address of. */
 #    define KULA_BUF_OR_REF_(argument, for_buf, for_ref) \
-        _Generic((argument), kula_buf * : for_buf, kula_ref * : for_ref)
+        _Generic((argument), kula_buf * : (for_buf), kula_ref * : (for_ref))
 #    define KULA_BUF_OR_REF_OR_NULL_(argument, for_buf, for_ref) \
-        _Generic((argument), kula_buf * : for_buf, void * : for_buf, kula_ref * : for_ref)
+        _Generic((argument), kula_buf * : (for_buf), void * : (for_buf), kula_ref * : (for_ref))
 #else
 #    define KULA_BUF_ADDRESS_(argument) (argument)
 #    define KULA_VEC_ADDRESS_(argument) (argument)
