@@ -222,6 +222,10 @@ static int set_up(struct kula_ring *ring,
                   struct io_uring_params *params)
 {
     uint64_t off = ring->settings.features_off;
+    if (kula__on_valgrind()) {
+        off |= KULA__FEATURE(DEFER_TASKRUN) |
+               KULA__FEATURE(COOP_TASKRUN); /* see kula__uring_enter */
+    }
     int error = -EINVAL;
     for (size_t i = 0; i < RUNGS && error == -EINVAL; i++) {
         unsigned flags = rungs[i].flags;
@@ -357,6 +361,10 @@ static void register_extras(struct kula_ring *ring, struct kula__uring_state *st
 static void adopt_queues(struct kula__uring_state *state)
 {
     const struct io_uring *ring = &state->ring;
+    /* liburing has mapped them by calls of its own, perhaps where other memory was before */
+    kula__instruments_forget(ring->sq.ring_ptr, ring->sq.ring_sz);
+    kula__instruments_forget(ring->cq.ring_ptr, ring->cq.ring_sz);
+    kula__instruments_forget(ring->sq.sqes, *ring->sq.kring_entries * sizeof ring->sq.sqes[0]);
     state->sqes = ring->sq.sqes;
     state->sq_tail = ring->sq.ktail;
     state->sq_head = ring->sq.khead;
@@ -450,7 +458,7 @@ static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
         return refuse_features(verdict, missing);
     }
     adopt_queues(state);
-    state->timed_enter = ring->features & KULA__FEATURE(EXT_ARG);
+    state->timed_enter = (ring->features & KULA__FEATURE(EXT_ARG)) && !kula__on_valgrind();
     /* Without NODROP a completion that finds no room is lost: no more may be under way than fit. */
     state->in_kernel = ring->features & KULA__FEATURE(NODROP) ? 0 : state->cq_entries;
     error = prove(ring, state, verdict);

@@ -16,6 +16,7 @@
 #ifndef KULA_BACKENDS_URING_STATE_H
 #define KULA_BACKENDS_URING_STATE_H
 
+#include "common/instruments.h"
 #include "common/ring.h"
 
 #include <liburing.h>
