@@ -110,7 +110,12 @@ extern "C" {
         } while (0)
 #else
 #    define KULA_SURVIVES_(text)
-#    define KULA_CHECK_LIVE_(handle)           ((void)0)
+#    if defined __clang_analyzer__
+void kula_analyzer_live_(const void *handle) KULA_PURE_ KULA_NONNULL_(1);
+#        define KULA_CHECK_LIVE_(handle) kula_analyzer_live_(handle)
+#    else
+#        define KULA_CHECK_LIVE_(handle) ((void)0)
+#    endif
 #    define KULA_CHECK_LENGTH_(handle, length) ((void)(length))
 #endif
 KULA_API void kula_static_moved_(void)
@@ -142,7 +147,7 @@ static const char *const kula_lint_ __attribute__((__used__)) =
 #    if defined __clang_analyzer__
 /* The memory of class "malloc" has no contents, and reading it would be reported. This gives it some;
  * it is marked as a consumer (of nothing), because the argument of any other call escapes. */
-void kula_lint_fill_(void *memory, void *nothing) KULA_TAKES_(2) KULA_NONNULL_(1);
+void kula_lint_fill_(void *memory, void *nothing) KULA_TAKES_(2);
 #    else
 #        define kula_lint_fill_(memory, nothing) ((void)0)
 #    endif

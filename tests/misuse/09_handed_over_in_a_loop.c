@@ -1,7 +1,7 @@
 /* Misuse 9: one buffer is handed over in every round of a loop.
  *
  * clang:   this handle is empty here: its buffer was already handed over
- * analyze: Null pointer passed to 3rd parameter
+ * analyze: Null pointer passed to 1st parameter
  * run:     misuse: kula_recv: the handle is empty
  */
 #include <kula.h>

@@ -2,7 +2,7 @@
  *
  * gcc:     this handle is empty here: its buffer was already handed over
  * clang:   this handle is empty here: its buffer was already handed over
- * analyze: Null pointer passed to 3rd parameter
+ * analyze: Null pointer passed to 1st parameter
  * run:     misuse: kula_recv: the handle is empty
  */
 #include <kula.h>
