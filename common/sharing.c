@@ -242,7 +242,7 @@ static kula_buf cut(struct kula__slot *slot, size_t at)
     return kula__word_handle(kula__word_allocate(rest));
 }
 
-kula_buf kula_split(kula_buf buffer, size_t at)
+kula_buf kula_split(const struct kula_buf_s *buffer, size_t at)
 {
     uint64_t word = kula__handle_word(buffer);
     struct kula__slot *slot = kula__withdraw(word, KULA__KIND_BUFFER, "kula_split");

@@ -464,13 +464,13 @@ KULA_INLINE_ int kula_post(struct kula_ring *ring,
                            void *pointer)
 {
     kula_buf held = NULL;
-    KULA_ESCAPE_(pointer);
     if (buffer) {
         held = *buffer;
         KULA_CHECK_LIVE_(held);
         *buffer = NULL;
     }
-    return kula_post_(ring, held, value, KULA_USER_(pointer));
+    KULA_ESCAPE_(pointer);
+    return kula_post_(ring, held, value, pointer);
 }
 
 /* kula_post with shared bytes: in C11 the plain name takes the address of a kula_ref as well (in C++ a
@@ -489,9 +489,9 @@ KULA_INLINE_ int kula_post_ref(struct kula_ring *ring,
 {
     kula_ref held = *ref;
     KULA_CHECK_LIVE_(held);
-    KULA_ESCAPE_(pointer);
     *ref = NULL;
-    return kula_post_ref_(ring, held, value, KULA_USER_(pointer));
+    KULA_ESCAPE_(pointer);
+    return kula_post_ref_(ring, held, value, pointer);
 }
 
 #if defined KULA_BUF_OR_REF_OR_NULL_

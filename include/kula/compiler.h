@@ -124,16 +124,14 @@ KULA_API void kula_static_length_(void)
     KULA_SURVIVES_("kula: this length is larger than the buffer");
 
 /* For clang's analyser only. It believes that the other arguments of an annotated call do not
- * escape (seen in 22), and would call `user` leaked: so `user` goes to a call of its own. That call
- * comes before the variable is emptied, and the annotated one gets no `user`: the analyser takes it
- * that a call changes whatever it can reach, and `user` is often the struct with the variable. */
+ * escape (seen in 22), and would call `user` leaked. It also takes it that a call changes whatever
+ * its arguments reach. So this stands after the variable was emptied: `user` is often the struct
+ * with the variable in it, which whoever gets the event may have filled again. */
 #if defined __clang_analyzer__
 void kula_analyzer_escape_(void *pointer);
 #    define KULA_ESCAPE_(pointer) kula_analyzer_escape_(pointer)
-#    define KULA_USER_(pointer)   NULL
 #else
 #    define KULA_ESCAPE_(pointer) ((void)0)
-#    define KULA_USER_(pointer)   (pointer)
 #endif
 
 /* -DKULA_LINT: for analysis only, never to be run. A pointer that an opaque call returns has no

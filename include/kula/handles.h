@@ -40,7 +40,7 @@ KULA_API void kula_vec_free_(kula_vec vec) KULA_TAKES_(1);
 /* What a call does not consume is a pointer to const here, although it may change: the analyser takes
  * it that anything else lets the handle escape, and would not miss it any more. */
 KULA_API void kula_vec_add_(const struct kula_vec_s *vec, kula_buf buffer, size_t length)
-    KULA_TAKES_(2) KULA_NONNULL_(2);
+    KULA_TAKES_(2) KULA_NONNULL_(1) KULA_NONNULL_(2);
 KULA_API kula_op kula_read_(struct kula_ring *ring,
                             int fd,
                             kula_buf buffer,
@@ -78,7 +78,7 @@ KULA_API void kula_join_(const struct kula_buf_s *first, kula_buf second) KULA_T
 
 KULA_API void kula_drop_(kula_ref ref) KULA_TAKES_(1);
 KULA_API void kula_vec_add_ref_(const struct kula_vec_s *vec, kula_ref ref, size_t length)
-    KULA_TAKES_(2) KULA_NONNULL_(2);
+    KULA_TAKES_(2) KULA_NONNULL_(1) KULA_NONNULL_(2);
 KULA_API kula_op kula_write_ref_(struct kula_ring *ring,
                                  int fd,
                                  kula_ref ref,

@@ -50,9 +50,9 @@ KULA_INLINE_ kula_op kula_read(struct kula_ring *ring,
     kula_buf held = *buffer;
     KULA_CHECK_LIVE_(held);
     KULA_CHECK_LENGTH_(held, length);
-    KULA_ESCAPE_(user);
     *buffer = NULL;
-    return kula_read_(ring, fd, held, length, offset, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_read_(ring, fd, held, length, offset, user);
 }
 
 /* Writes up to `length` bytes of the buffer. `offset` is as for kula_read; a file opened with
@@ -74,9 +74,9 @@ KULA_INLINE_ kula_op kula_write(struct kula_ring *ring,
     kula_buf held = *buffer;
     KULA_CHECK_LIVE_(held);
     KULA_CHECK_LENGTH_(held, length);
-    KULA_ESCAPE_(user);
     *buffer = NULL;
-    return kula_write_(ring, fd, held, length, offset, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_write_(ring, fd, held, length, offset, user);
 }
 
 /* Reads into the buffers of a vec, one after the other. The vec is consumed; its buffers come back
@@ -93,9 +93,9 @@ kula_readv(struct kula_ring *ring, int fd, kula_vec *vec, int64_t offset, void *
 {
     kula_vec held = *vec;
     KULA_CHECK_LIVE_(held);
-    KULA_ESCAPE_(user);
     *vec = NULL;
-    return kula_readv_(ring, fd, held, offset, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_readv_(ring, fd, held, offset, user);
 }
 
 /* Writes the buffers of a vec, one after the other.
@@ -110,9 +110,9 @@ kula_writev(struct kula_ring *ring, int fd, kula_vec *vec, int64_t offset, void 
 {
     kula_vec held = *vec;
     KULA_CHECK_LIVE_(held);
-    KULA_ESCAPE_(user);
     *vec = NULL;
-    return kula_writev_(ring, fd, held, offset, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_writev_(ring, fd, held, offset, user);
 }
 
 /* Receives from a socket. 0 is the end of the stream, or an empty datagram.
@@ -133,9 +133,9 @@ KULA_INLINE_ kula_op kula_recv(struct kula_ring *ring,
     kula_buf held = *buffer;
     KULA_CHECK_LIVE_(held);
     KULA_CHECK_LENGTH_(held, length);
-    KULA_ESCAPE_(user);
     *buffer = NULL;
-    return kula_recv_(ring, fd, held, length, msg_flags, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_recv_(ring, fd, held, length, msg_flags, user);
 }
 
 /* Sends to a connected socket. Never raises SIGPIPE.
@@ -156,9 +156,9 @@ KULA_INLINE_ kula_op kula_send(struct kula_ring *ring,
     kula_buf held = *buffer;
     KULA_CHECK_LIVE_(held);
     KULA_CHECK_LENGTH_(held, length);
-    KULA_ESCAPE_(user);
     *buffer = NULL;
-    return kula_send_(ring, fd, held, length, msg_flags, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_send_(ring, fd, held, length, msg_flags, user);
 }
 
 /* kula_write and kula_send of shared bytes: in C11 and C++ the plain names take the address of a
@@ -179,9 +179,9 @@ KULA_INLINE_ kula_op kula_write_ref(struct kula_ring *ring,
 {
     kula_ref held = *ref;
     KULA_CHECK_LIVE_(held);
-    KULA_ESCAPE_(user);
     *ref = NULL;
-    return kula_write_ref_(ring, fd, held, length, offset, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_write_ref_(ring, fd, held, length, offset, user);
 }
 KULA_INLINE_ kula_op kula_send_ref(struct kula_ring *ring,
                                    int fd,
@@ -192,9 +192,9 @@ KULA_INLINE_ kula_op kula_send_ref(struct kula_ring *ring,
 {
     kula_ref held = *ref;
     KULA_CHECK_LIVE_(held);
-    KULA_ESCAPE_(user);
     *ref = NULL;
-    return kula_send_ref_(ring, fd, held, length, msg_flags, KULA_USER_(user));
+    KULA_ESCAPE_(user);
+    return kula_send_ref_(ring, fd, held, length, msg_flags, user);
 }
 
 #define kula_read(ring, fd, buffer, length, offset, user) \

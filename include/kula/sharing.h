@@ -176,7 +176,8 @@ KULA_API kula_ref kula_take_ref(struct kula_event *event) KULA_REF_OWNED_;
  *          forged handle (misuse)
  * Thread:  the one that holds the buffer
  * Kernel:  none */
-KULA_API kula_buf kula_split(kula_buf buffer, size_t at) KULA_BUF_OWNED_ KULA_NONNULL_(1);
+KULA_API kula_buf kula_split(const struct kula_buf_s *buffer, size_t at) KULA_BUF_OWNED_
+    KULA_NONNULL_(1);
 
 /* Puts a part back: `first` grows by `second`, which must begin where `first` ends and come from the
  * same memory. The bytes of both stay.

@@ -47,7 +47,7 @@ KULA_INLINE_ void kula_vec_add(kula_vec vec, kula_buf *buffer, size_t length)
  * Errors:  0 for an empty, stale or forged handle (misuse)
  * Thread:  the one that holds the vec
  * Kernel:  none */
-KULA_API size_t kula_vec_count(kula_vec vec) KULA_PURE_;
+KULA_API size_t kula_vec_count(kula_vec vec) KULA_PURE_ KULA_NONNULL_(1);
 
 /* Frees a vec that was not handed over, and gives its buffers back to their pools. NULL is fine.
  *

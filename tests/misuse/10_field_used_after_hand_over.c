@@ -20,9 +20,9 @@ void echo(struct kula_ring *ring, struct connection *connection)
     }
 #ifdef CORRECTED
     connection->last = kula_bytes(connection->buffer)[0];
-    kula_send(ring, connection->fd, &connection->buffer, 4096, 0, connection);
+    kula_send(ring, connection->fd, &connection->buffer, 4096, 0, NULL);
 #else
-    kula_send(ring, connection->fd, &connection->buffer, 4096, 0, connection);
+    kula_send(ring, connection->fd, &connection->buffer, 4096, 0, NULL);
     connection->last = kula_bytes(connection->buffer)[0];
 #endif
 }

@@ -2,6 +2,8 @@
  *
  * gcc:     used after 'kula_recv_'
  * analyze: Attempt to (free released|release already released) memory|Use of memory after it is
+ * run:     misuse: kula_free: stale copy
+ * run:     released: 0 times before the end, once after
  */
 #include <kula.h>
 

@@ -1,7 +1,9 @@
 /* Misuse 36: a buffer of a group is given back twice.
  *
  * gcc:     used after 'kula_free_'
- * analyze: Attempt to (free released|release already released) memory
+ * analyze: Attempt to (free released|release already released) memory|Use of memory after it is
+ * run:     misuse: kula_free: stale copy
+ * run:     free: 8 of 8
  */
 #include <kula.h>
 

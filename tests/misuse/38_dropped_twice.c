@@ -4,6 +4,7 @@
  *
  * gcc:     used after 'kula_drop_'
  * analyze: Attempt to (free released|release already released) memory
+ * run:     misuse: kula_drop: stale copy
  */
 #include <kula.h>
 
