@@ -53,7 +53,28 @@ def two_lines(output):
     return output == "hand to hand\nhand to hand\n"
 
 
-EXPECTED = {"first": first, "embed": embed, "lent": lent, "two_lines": two_lines}
+def hand_to_hand(output):
+    return output == "after handing over: empty\ncame home: potato\n"
+
+
+def stale_copy(output):
+    refused = "kula_bytes refused: stale copy: ownership moved since this handle was issued\n"
+    return output == f"{refused}bytes of the copy: none\nmisuses: 1\n"
+
+
+def broadcast(output):
+    return output == "sent 100 times, references left: 1\na buffer again\n"
+
+
+EXPECTED = {
+    "first": first,
+    "embed": embed,
+    "lent": lent,
+    "two_lines": two_lines,
+    "hand_to_hand": hand_to_hand,
+    "stale_copy": stale_copy,
+    "broadcast": broadcast,
+}
 
 
 def run(name, program, info, backend):

@@ -141,7 +141,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("include")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=320, help="how many programs, about")
+    parser.add_argument("--count", type=int, default=300, help="how many programs, about")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--keep", help="a folder for the programs")
     options = parser.parse_args()

@@ -4,6 +4,7 @@ usage: misuse.py reported FILE INCLUDE_DIR LIBRARY CC [FLAG...]
        misuse.py silent FILE INCLUDE_DIR
        misuse.py lint_does_not_link FILE INCLUDE_DIR LIBRARY
        misuse.py survey INCLUDE_DIR FILE...
+       misuse.py advisory INCLUDE_DIR FILE...
 
 A file of misuse says in its head comment which stage has to report what, as regular expressions:
 
@@ -21,7 +22,8 @@ Each file holds the corrected program too (-DCORRECTED). It has to pass every st
 that a diagnostic for some other reason is not taken for the right one. Compilers are run with the
 headers as a project's own (-I) and as installed ones (-isystem), where they say less.
 
-"survey" shows what each stage says of a file, without a verdict.
+"survey" shows what each stage says of a file, without a verdict. "advisory" counts what gcc's own
+analyser says of correct programs.
 """
 
 import os
@@ -166,12 +168,21 @@ def survey(include, *paths):
         print("silent" if findings.count == 0 else "")
 
 
+def advisory(include, *paths):
+    alarms = {}
+    for path in paths:
+        output = said(["gcc", *WARNINGS, "-fanalyzer", *COMPILE], "-I", include, path)
+        alarms[path] = len(re.findall(r"\bwarning:", output))
+    wrong = sum(count > 0 for count in alarms.values())
+    print(f"{sum(alarms.values())} alarms about {wrong} of {len(paths)} correct programs")
+
+
 def main():
     what, *arguments = sys.argv[1:]
     checks.need("gcc", "clang")
     checks.need_newest_clang()
-    if what == "survey":
-        survey(*arguments)
+    if what in ("survey", "advisory"):
+        (survey if what == "survey" else advisory)(*arguments)
         return
     findings = checks.Findings()
     path, *rest = arguments
