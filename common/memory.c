@@ -4,9 +4,9 @@
 #include "held.h"
 #include "pages.h"
 #include "pool.h"
-#include "pools.h"
 #include "process.h"
 #include "region.h"
+#include "stock.h"
 #include "watch.h"
 
 #define ONE_PART       (UINT64_C(1) << 32)
@@ -63,7 +63,7 @@ static void release(struct kula__slot *slot)
         break;
     }
     case KULA__MEMORY_POOL:
-        kula__pools_give(slot, wiped);
+        kula__stock_give(slot, wiped);
         break;
     case KULA__MEMORY_VOUCHED: {
         kula_release_fn function = cold->release;

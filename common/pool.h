@@ -13,7 +13,7 @@
 struct kula__pool;
 struct kula__settings;
 
-/* What the home of buffers begins with, be it a ring's pool or a kula_pool (pools.h). */
+/* What the home of buffers begins with, be it a ring's pool or a kula_pool (stock.h). */
 struct kula__home {
     _Atomic uintptr_t owner; /* kula__pool_self() of who may take without a lock; 0: nobody */
     uint32_t alive; /* kula__process_generation() at the time; a child of fork() reads 0 */

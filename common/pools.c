@@ -1,394 +1,17 @@
-/* pools.c - kula_pool: taking, giving back, growing, waiting, closing. */
+/* pools.c - kula_pool, as programs see it. */
 #include "pools.h"
 
 #include "held.h"
 #include "memory.h"
 #include "misuse.h"
-#include "pool.h"
 #include "process.h"
-#include "region.h"
+#include "stock.h"
 #include "system.h"
-#include "watch.h"
 
 #include <errno.h>
 
 #define COUNT_MAX       (UINT32_C(1) << 23)
 #define GROUP_COUNT_MAX (UINT32_C(1) << 15)
-
-struct kula_pool {
-    struct kula__home home; /* its owner is 0: to the records of references it is nobody's */
-
-    /* --- as opened --- */
-    struct kula_memory wishes;
-    uint32_t buffer_bytes;
-    uint32_t count; /* by how many it grows */
-    uint32_t count_max;
-    uint8_t traits; /* of every buffer */
-    bool shared;
-    uintptr_t thread;               /* of the ring's owner */
-    struct kula_ring *ring;         /* NULL: shared, or gone */
-    struct kula_pool *next;         /* in ring->pools */
-    struct kula__settings settings; /* for the log */
-
-    /* --- the owner's, or under the mutex --- */
-    struct kula__slot *free;
-    uint64_t stock; /* on the list */
-    uint64_t held;
-    uint64_t capacity;
-    uint64_t promised; /* capacity, and what is being made */
-    uint64_t peak;
-    uint64_t taken;
-    uint64_t waited;
-    uint64_t failures;
-    uint32_t waiting;
-    uint32_t growing; /* threads that make a region */
-    bool closed;
-    bool answered; /* of a ring: what the owner waits for has been returned */
-
-    /* --- always under the mutex --- */
-    struct kula__region *regions;
-    struct kula_memory_report report;
-    pthread_mutex_t mutex;
-    pthread_cond_t change; /* monotonic */
-
-    /* --- of a ring: what other threads freed, newest first, or one of the two below --- */
-    _Alignas(64) _Atomic(struct kula__slot *) returned;
-    _Atomic int64_t orphans; /* as in pool.c */
-};
-
-/* In `returned`. The owner sleeps: whoever replaces this has to answer. It is the owner's to take back,
- * and while it cannot the owner stays for the answer, so that the pool is there to be answered. */
-#define AWAITED ((struct kula__slot *)2)
-/* The pool is closed. */
-#define ORPHANED ((struct kula__slot *)1)
-
-/* ---- The end of a pool ---------------------------------------------------------------------- */
-
-static void destroy(struct kula_pool *pool)
-{
-    while (pool->regions) {
-        struct kula__region *region = pool->regions;
-        pool->regions = region->next_in_pool;
-        kula__region_free(region);
-    }
-    pthread_cond_destroy(&pool->change);
-    pthread_mutex_destroy(&pool->mutex);
-    kula__pages_free(pool, sizeof *pool);
-}
-
-/* ---- Giving back --------------------------------------------------------------------------- */
-
-static void push(struct kula_pool *pool, struct kula__slot *slot)
-{
-    slot->next = pool->free;
-    pool->free = slot;
-    pool->stock++;
-    pool->held--;
-}
-
-static void give_shared(struct kula_pool *pool, struct kula__slot *slot)
-{
-    pthread_mutex_lock(&pool->mutex);
-    push(pool, slot);
-    bool last = pool->closed && pool->held == 0;
-    if (pool->waiting > 0) {
-        pthread_cond_signal(&pool->change);
-    }
-    pthread_mutex_unlock(&pool->mutex);
-    if (last) {
-        destroy(pool);
-    }
-}
-
-static void answer(struct kula_pool *pool)
-{
-    pthread_mutex_lock(&pool->mutex);
-    pool->answered = true;
-    pthread_cond_signal(&pool->change);
-    pthread_mutex_unlock(&pool->mutex);
-}
-
-static void give_from_afar(struct kula_pool *pool, struct kula__slot *slot)
-{
-    struct kula__slot *head = atomic_load_explicit(&pool->returned, memory_order_relaxed);
-    do {
-        if (head == ORPHANED) {
-            /* acq_rel: the one that ends the pool sees all that the others did */
-            if (atomic_fetch_sub_explicit(&pool->orphans, 1, memory_order_acq_rel) == 1) {
-                destroy(pool);
-            }
-            return;
-        }
-        slot->next = head == AWAITED ? NULL : head;
-        /* release: the owner sees the record as we left it; acquire: ORPHANED is followed by
-         * reading what the closer wrote */
-    } while (!atomic_compare_exchange_weak_explicit(
-        &pool->returned, &head, slot, memory_order_acq_rel, memory_order_acquire));
-    if (head == AWAITED) {
-        answer(pool);
-    }
-}
-
-void kula__pools_give(struct kula__slot *slot, bool wiped)
-{
-    const struct kula__cold *cold = kula__cold_of(slot);
-    const struct kula__region *region = cold->keeper;
-    struct kula_pool *pool = region->pool;
-    if (wiped) {
-        kula__wipe(region->pages.first + cold->size_class * region->stride, region->stride);
-    }
-    slot->kind = KULA__KIND_SPECIAL;
-    if (pool->shared) {
-        give_shared(pool, slot);
-    } else if (pool->thread == kula__pool_self() &&
-               atomic_load_explicit(&pool->returned, memory_order_relaxed) != ORPHANED) {
-        /* relaxed: only this thread closes the pool */
-        push(pool, slot);
-    } else {
-        give_from_afar(pool, slot);
-    }
-}
-
-/* Brings home what other threads freed. Owner only. */
-static void collect(struct kula_pool *pool)
-{
-    if (pool->shared || !atomic_load_explicit(&pool->returned, memory_order_relaxed)) {
-        return;
-    }
-    /* acquire: what the freeing thread wrote into the record is seen */
-    struct kula__slot *slot =
-        atomic_exchange_explicit(&pool->returned, NULL, memory_order_acquire);
-    while (slot) {
-        struct kula__slot *next = slot->next;
-        push(pool, slot);
-        slot = next;
-    }
-}
-
-/* ---- Growing -------------------------------------------------------------------------------- */
-
-static void lock(struct kula_pool *pool)
-{
-    if (pool->shared) {
-        pthread_mutex_lock(&pool->mutex);
-    } else {
-        collect(pool);
-    }
-}
-
-static void unlock(struct kula_pool *pool)
-{
-    if (pool->shared) {
-        pthread_mutex_unlock(&pool->mutex);
-    }
-}
-
-static size_t alignment_of(const struct kula_pool *pool)
-{
-    size_t usual = pool->buffer_bytes >= KULA__POOL_PAGE ? KULA__POOL_PAGE : KULA__POOL_LINE;
-    return pool->wishes.alignment > usual ? pool->wishes.alignment : usual;
-}
-
-static size_t stride_of(const struct kula_pool *pool)
-{
-    size_t alignment = alignment_of(pool);
-    return (pool->buffer_bytes + alignment - 1) & ~(alignment - 1);
-}
-
-/* Gives each piece of a region its record. Returns them as a list, or NULL: no memory. */
-static struct kula__slot *make_records(struct kula_pool *pool, struct kula__region *region)
-{
-    struct kula__slot *list = NULL;
-    for (uint32_t i = region->count; i-- > 0;) {
-        struct kula__slot *slot = kula__chunks_slot(&region->records, pool);
-        if (!slot) {
-            return NULL;
-        }
-        struct kula__cold *cold = kula__cold_of(slot);
-        slot->kind = KULA__KIND_SPECIAL;
-        slot->attention = 0;
-        slot->fd = -1;
-        cold->memory = KULA__MEMORY_POOL;
-        cold->traits = 0;
-        cold->parent = NULL;
-        cold->keeper = region;
-        cold->size_class = i;
-        slot->next = list;
-        list = slot;
-    }
-    return list;
-}
-
-static struct kula__region *make_region(struct kula_pool *pool,
-                                        uint32_t count,
-                                        struct kula_memory_report *report,
-                                        struct kula__slot **ret_records)
-{
-    size_t stride = stride_of(pool);
-    if (count > SIZE_MAX / 2 / stride) {
-        return NULL;
-    }
-    struct kula__region *region =
-        kula__region_new(pool->ring, stride * count, &pool->wishes, report);
-    if (!region) {
-        return NULL;
-    }
-    region->pool = pool;
-    region->count = count;
-    region->buffer_bytes = pool->buffer_bytes;
-    region->stride = stride;
-    *ret_records = make_records(pool, region);
-    if (!*ret_records) {
-        kula__region_free(region);
-        return NULL;
-    }
-    return region;
-}
-
-/* What holds of all regions holds of the pool. */
-static void merge_report(struct kula_pool *pool, const struct kula_memory_report *report)
-{
-    pool->report.granted &= report->granted | KULA_MEMORY_WIPE;
-    if (report->page_bytes < pool->report.page_bytes) {
-        pool->report.page_bytes = report->page_bytes;
-    }
-    if (report->error < 0) {
-        kula__wish_failed(&pool->report, report->error, report->shortfall);
-    }
-}
-
-static void add_region(struct kula_pool *pool,
-                       struct kula__region *region,
-                       struct kula__slot *records)
-{
-    region->next_in_pool = pool->regions;
-    pool->regions = region;
-    pool->capacity += region->count;
-    pool->stock += region->count;
-    struct kula__slot *last = records;
-    while (last->next) {
-        last = last->next;
-    }
-    last->next = pool->free;
-    pool->free = records;
-}
-
-/* Makes the pool larger. The lock is held before and after, and not while memory is mapped: what other
- * threads free meanwhile can be taken meanwhile. False: it is as large as it may be, or no memory. */
-static bool grow(struct kula_pool *pool)
-{
-    uint64_t left = pool->count_max - pool->promised;
-    uint32_t count = left < pool->count ? (uint32_t)left : pool->count;
-    if (count == 0) {
-        return false;
-    }
-    pool->promised += count;
-    pool->growing++;
-    unlock(pool);
-    struct kula_memory_report report = { .shortfall = "" };
-    struct kula__slot *records = NULL;
-    struct kula__region *region = make_region(pool, count, &report, &records);
-    pthread_mutex_lock(&pool->mutex);
-    if (region) {
-        add_region(pool, region, records);
-        merge_report(pool, &report);
-    } else {
-        pool->promised -= count;
-    }
-    pool->growing--;
-    pthread_cond_broadcast(&pool->change); /* there is some, or nobody makes any more */
-    if (!pool->shared) {
-        pthread_mutex_unlock(&pool->mutex);
-    }
-    return region != NULL;
-}
-
-/* ---- Taking --------------------------------------------------------------------------------- */
-
-static kula_buf take(struct kula_pool *pool)
-{
-    struct kula__slot *slot = pool->free;
-    struct kula__cold *cold = kula__cold_of(slot);
-    const struct kula__region *region = cold->keeper;
-    pool->free = slot->next;
-    pool->stock--;
-    pool->held++;
-    pool->taken++;
-    pool->peak = pool->held > pool->peak ? pool->held : pool->peak;
-    slot->data = region->pages.first + cold->size_class * region->stride;
-    slot->capacity = pool->buffer_bytes;
-    cold->base = slot->data;
-    cold->base_capacity = pool->buffer_bytes;
-    cold->traits = (uint8_t)(pool->traits | (region->registered ? KULA__REGISTERED : 0));
-    kula__watch_adopt(slot, true);
-    return kula__word_handle(kula__word_allocate(slot));
-}
-
-/* Waits until something changes; false when the time has passed. end_ns = INT64_MAX: for ever. */
-static bool await_change(struct kula_pool *pool, int64_t end_ns)
-{
-    if (end_ns == INT64_MAX) {
-        pthread_cond_wait(&pool->change, &pool->mutex);
-        return true;
-    }
-    struct timespec end = { .tv_sec = (time_t)(end_ns / KULA_SECOND),
-                            .tv_nsec = (long)(end_ns % KULA_SECOND) };
-    return pthread_cond_timedwait(&pool->change, &pool->mutex, &end) != ETIMEDOUT;
-}
-
-/* The same in a shared pool, whose closer waits until nobody waits any more. */
-static bool await_others(struct kula_pool *pool, int64_t end_ns)
-{
-    pool->waiting++;
-    bool in_time = await_change(pool, end_ns);
-    pool->waiting--;
-    if (pool->closed) {
-        pthread_cond_broadcast(&pool->change);
-    }
-    return in_time;
-}
-
-/* A shared pool, under its lock: false when the time has passed or the pool was closed. */
-static bool await_shared(struct kula_pool *pool, int64_t end_ns)
-{
-    bool in_time = true;
-    while (in_time && !pool->free && !pool->closed) {
-        in_time = await_others(pool, end_ns);
-    }
-    return in_time && !pool->closed;
-}
-
-/* A ring's pool: the same. */
-static bool await_returns(struct kula_pool *pool, int64_t end_ns)
-{
-    struct kula__slot *nothing = NULL;
-    pool->answered = false;
-    /* release: `answered` is seen as it is here by whoever sets it */
-    if (!atomic_compare_exchange_strong_explicit(&pool->returned, &nothing, AWAITED,
-                                                 memory_order_acq_rel, memory_order_acquire)) {
-        return true;
-    }
-    pthread_mutex_lock(&pool->mutex);
-    while (!pool->answered && await_change(pool, end_ns)) {
-    }
-    struct kula__slot *awaited = AWAITED;
-    if (!pool->answered &&
-        !atomic_compare_exchange_strong_explicit(&pool->returned, &awaited, NULL,
-                                                 memory_order_acq_rel, memory_order_acquire)) {
-        while (!pool->answered) { /* it is on its way */
-            await_change(pool, INT64_MAX);
-        }
-    }
-    bool answered = pool->answered;
-    pthread_mutex_unlock(&pool->mutex);
-    return answered;
-}
-
-/* Lets time pass until there may be something to take. */
-static bool await(struct kula_pool *pool, int64_t end_ns)
-{
-    return pool->shared ? await_shared(pool, end_ns) : await_returns(pool, end_ns);
-}
 
 static int refuse(const struct kula_pool *pool, const char *operation)
 {
@@ -412,50 +35,19 @@ static int refuse(const struct kula_pool *pool, const char *operation)
     return 0;
 }
 
-/* Whether there is something on the list now, or can be made. Under the lock. */
-static bool stocked(struct kula_pool *pool)
-{
-    bool tried =
-        false; /* once: when memory is short, two threads could wake each other for ever */
-    while (!pool->free && !pool->closed) {
-        if (!tried && pool->promised < pool->count_max) {
-            tried = true;
-            (void)grow(pool);
-        } else if (pool->shared && pool->growing > 0) {
-            /* What another thread makes is as good as there: it takes no longer than to make it. */
-            await_others(pool, INT64_MAX);
-        } else {
-            return false;
-        }
-    }
-    return pool->free != NULL;
-}
-
 kula_buf kula_pool_get(struct kula_pool *pool, int64_t timeout_ns)
 {
     if (refuse(pool, "kula_pool_get") < 0) {
         return NULL;
     }
-    lock(pool);
-    kula_buf buffer = NULL;
-    bool waited = false;
     int64_t end_ns = INT64_MAX;
     if (timeout_ns > 0) {
         int64_t now_ns = kula__now_ns();
         end_ns = timeout_ns > INT64_MAX - now_ns ? INT64_MAX : now_ns + timeout_ns;
     }
-    bool in_time = timeout_ns != 0;
-    while (!stocked(pool) && in_time && !pool->closed) {
-        waited = true;
-        in_time = await(pool, end_ns);
-        collect(pool);
-    }
-    if (pool->free && !pool->closed) {
-        buffer = take(pool);
-        pool->waited += waited;
-    }
-    pool->failures += !buffer;
-    unlock(pool);
+    kula__stock_lock(pool);
+    kula_buf buffer = kula__stock_take(pool, timeout_ns != 0, end_ns);
+    kula__stock_unlock(pool);
     return buffer;
 }
 
@@ -525,7 +117,7 @@ static void configure(struct kula_pool *pool,
     pool->shared = !ring;
     pool->thread = kula__pool_self();
     pool->report.granted = pool->wishes.flags;
-    pool->report.alignment = alignment_of(pool);
+    pool->report.alignment = kula__stock_alignment(pool);
     pool->report.page_bytes = SIZE_MAX;
     pool->report.shortfall = "";
     choose_log(pool, ring);
@@ -554,7 +146,7 @@ static void unlink_from_ring(struct kula_pool *pool)
 static bool make_first(struct kula_pool *pool, uint32_t flags)
 {
     uint32_t wanted = pool->count;
-    size_t stride = stride_of(pool);
+    size_t stride = kula__stock_stride(pool);
     if (pool->wishes.flags & KULA_MEMORY_REGISTERED && !(flags & KULA_POOL_GROUP) &&
         wanted > REGISTERED_MAX / stride) {
         pool->count = stride < REGISTERED_MAX ? (uint32_t)(REGISTERED_MAX / stride) : 1;
@@ -562,12 +154,12 @@ static bool make_first(struct kula_pool *pool, uint32_t flags)
     uint32_t count_max = pool->count_max;
     pool->count_max = wanted;
     bool made = true;
-    lock(pool);
+    kula__stock_lock(pool);
     while (made && pool->capacity < wanted) {
-        made = grow(pool);
+        made = kula__stock_grow(pool);
     }
     pool->count_max = count_max;
-    unlock(pool);
+    kula__stock_unlock(pool);
     return made;
 }
 
@@ -607,7 +199,7 @@ int kula_pool_open(struct kula_ring *ring,
     configure(pool, ring, config);
     if (!make_first(pool, config->flags)) {
         unlink_from_ring(pool);
-        destroy(pool);
+        kula__stock_destroy(pool);
         return -ENOMEM;
     }
     if (config->flags & KULA_POOL_GROUP) {
@@ -667,7 +259,7 @@ static int close_shared(struct kula_pool *pool)
     bool last = --pool->held == 0;
     pthread_mutex_unlock(&pool->mutex);
     if (last) {
-        destroy(pool);
+        kula__stock_destroy(pool);
     }
     return (int)held;
 }
@@ -675,20 +267,9 @@ static int close_shared(struct kula_pool *pool)
 static int close_own(struct kula_pool *pool)
 {
     unlink_from_ring(pool);
-    collect(pool);
+    kula__stock_lock(pool);
     list_held(pool, pool->held);
-    struct kula__slot *slot =
-        atomic_exchange_explicit(&pool->returned, ORPHANED, memory_order_acq_rel);
-    for (; slot; slot = slot->next) {
-        pool->held--;
-    }
-    /* From here on the pool may be ended by another thread, unless we are the last. */
-    int64_t held = (int64_t)pool->held;
-    if (atomic_fetch_add_explicit(&pool->orphans, held, memory_order_acq_rel) == -held) {
-        destroy(pool);
-        return 0;
-    }
-    return (int)held;
+    return (int)kula__stock_orphan(pool);
 }
 
 int kula_pool_close(struct kula_pool **pool)
@@ -716,7 +297,7 @@ int kula_pool_describe(struct kula_pool *pool, struct kula_pool_statistics *ret_
     if (error < 0) {
         return error;
     }
-    lock(pool);
+    kula__stock_lock(pool);
     *ret_statistics = (struct kula_pool_statistics){
         .capacity = pool->capacity,
         .capacity_max = pool->count_max,
@@ -729,7 +310,7 @@ int kula_pool_describe(struct kula_pool *pool, struct kula_pool_statistics *ret_
         .waiting = pool->waiting,
         .under_pressure = (pool->count_max - pool->held) * 8 <= pool->count_max,
     };
-    unlock(pool);
+    kula__stock_unlock(pool);
     return 0;
 }
 

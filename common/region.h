@@ -35,7 +35,7 @@ struct kula__region {
     uint32_t group_count;
     uint32_t group_number; /* the backend's */
 
-    /* Of a kula_pool; see pools.c. */
+    /* Of a kula_pool; see stock.c. */
     struct kula_pool *pool;
     struct kula__region *next_in_pool;
     struct kula__chunks records; /* of its buffers */
