@@ -29,8 +29,11 @@ static int ask_kernel(int fd, struct kula_direct *ret_direct)
     if (error == 0 && statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN_MASK, &status) < 0) {
         error = -errno;
     }
-    if (error < 0 || !(status.stx_mask & STATX_DIOALIGN_MASK)) {
+    if (error != 0) {
         return error == -EBADF ? error : 0;
+    }
+    if (!(status.stx_mask & STATX_DIOALIGN_MASK)) {
+        return 0;
     }
     const char *bytes = (const char *)&status;
     memcpy(&ret_direct->memory_alignment, bytes + MEMORY_ALIGN_AT, sizeof(uint32_t));
@@ -177,7 +180,7 @@ int kula_direct_alignment(int fd, struct kula_direct *ret_direct)
     if (error == 0 && fstat(fd, &status) < 0) {
         error = -errno;
     }
-    if (error < 0) {
+    if (error != 0) {
         return error;
     }
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {

@@ -67,6 +67,25 @@ void kula__pages_unmap(struct kula__pages *pages)
 
 /* ---- Huge pages --------------------------------------------------------------------------- */
 
+/* What a line of /proc says in kilobytes behind `key`, in bytes; -1: it is about something else. */
+static int64_t kilobytes_of(const char *line, const char *key)
+{
+    size_t length = strlen(key);
+    return strncmp(line, key, length) == 0 ? strtoll(line + length, NULL, 10) * 1024 : -1;
+}
+
+/* Whether a line of smaps begins a mapping: two addresses. */
+static bool is_mapping(const char *line, uintptr_t *ret_begin, uintptr_t *ret_end)
+{
+    char *behind;
+    *ret_begin = (uintptr_t)strtoull(line, &behind, 16);
+    if (*behind != '-') {
+        return false;
+    }
+    *ret_end = (uintptr_t)strtoull(behind + 1, &behind, 16);
+    return *behind == ' ';
+}
+
 /* The number behind `key` in a file of /proc, in bytes; -1 when there is none. */
 static int64_t proc_bytes(const char *path, const char *key)
 {
@@ -79,13 +98,8 @@ static int64_t proc_bytes(const char *path, const char *key)
     }
     char line[256];
     int64_t bytes = -1;
-    size_t length = strlen(key);
     while (bytes < 0 && fgets(line, sizeof line, file)) {
-        long long kilobytes;
-        if (strncmp(line, key, length) == 0 &&
-            sscanf(line + length, "%lld kB", &kilobytes) == 1) {
-            bytes = (int64_t)kilobytes * 1024;
-        }
+        bytes = kilobytes_of(line, key);
     }
     (void)fclose(file);
     return bytes;
@@ -103,22 +117,22 @@ static int64_t huge_bytes_at(const unsigned char *first)
     }
     char line[512];
     bool inside = false;
-    long long kilobytes = -1;
-    while (fgets(line, sizeof line, file)) {
-        unsigned long long begin;
-        unsigned long long end;
-        if (sscanf(line, "%llx-%llx ", &begin, &end) == 2) {
+    int64_t bytes = -1;
+    while (bytes < 0 && fgets(line, sizeof line, file)) {
+        uintptr_t begin;
+        uintptr_t end;
+        if (is_mapping(line, &begin, &end)) {
             if (inside) {
                 break;
             }
             /* the kernel joins neighbours with the same properties */
             inside = begin <= (uintptr_t)first && (uintptr_t)first < end;
-        } else if (inside && sscanf(line, "AnonHugePages: %lld kB", &kilobytes) == 1) {
-            break;
+        } else if (inside) {
+            bytes = kilobytes_of(line, "AnonHugePages:");
         }
     }
     (void)fclose(file);
-    return kilobytes < 0 ? -1 : (int64_t)kilobytes * 1024;
+    return bytes;
 }
 
 /* Makes sure that every page is there. A huge page that a limit (cgroup) or another node withholds
