@@ -595,7 +595,7 @@ static size_t lay_out(size_t size_bytes, bool paged, uint32_t *ret_front)
         return *ret_front + size_bytes + MARGIN;
     }
     *ret_front = 0;
-    return size_bytes;
+    return paged && size_bytes < PAGE ? PAGE : size_bytes;
 }
 
 static void begin(struct kula__slot *slot)
