@@ -100,6 +100,8 @@ def rows(text):
     return found
 
 
+MISUSES = 40
+
 # The columns of the table of misuse, and the stages of tests/misuse that fill them.
 MISUSE_COLUMNS = {
     "gcc": ["gcc"],
@@ -107,6 +109,7 @@ MISUSE_COLUMNS = {
     "analyser": ["analyze"],
     "lint": ["gcc-lint", "analyze-lint"],
     "run time": ["run"],
+    "checked": ["run-guard", "run-checksum"],
 }
 
 
@@ -137,6 +140,8 @@ def compare_misuse(findings, root):
     for number in sorted(set(table) | set(tested), key=int):
         if table.get(number) != tested.get(number):
             findings.add(f"misuse {number}: {table.get(number)}, tested {tested.get(number)}")
+    if sorted(map(int, tested)) != list(range(1, MISUSES + 1)):
+        findings.add(f"the cases of misuse are not 1 to {MISUSES}: {' '.join(sorted(tested))}")
     for number, cells in tested.items():
         if not any(cells[1:]):
             findings.add(f"misuse {number} is not found by anything")

@@ -2,6 +2,7 @@
  *
  * gcc-lint:     used after 'kula_recv_'
  * analyze-lint: Use of memory after it is
+ * run-guard:    signal 11
  */
 #include <kula.h>
 
@@ -24,3 +25,14 @@ int first_byte(struct kula_ring *ring, int fd)
 #endif
     return first;
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    run_say("first", first_byte(run.ring, run.fds[0]) == 0 ? "0" : "not 0");
+    return run_end(&run);
+}
+#endif

@@ -2,6 +2,8 @@
  *
  * gcc-lint:     used after 'kula_send_'
  * analyze-lint: Use of memory after it is
+ * run-guard:    signal 11
+ * run-checksum: misuse: kula_send: .*changed
  */
 #include <kula.h>
 
@@ -30,3 +32,17 @@ void send_twice(struct kula_ring *ring, int fd)
     kula_send(ring, fd, &buffer, 5, 0, NULL);
 #endif
 }
+
+#if defined RUN
+#    include "run.h"
+
+int main(void)
+{
+    struct run run = run_begin();
+    send_twice(run.ring, run.fds[0]);
+    while (kula_outstanding(run.ring) > 0) {
+        run_event(run.ring);
+    }
+    return run_end(&run);
+}
+#endif

@@ -14,6 +14,8 @@ A file of misuse says in its head comment which stage has to report what, as reg
     gcc-lint:      gcc with -DKULA_LINT
     analyze-lint:  clang --analyze with -DKULA_LINT
     run:           the program, linked with the library: its output
+    run-guard:     the same with KULA_DEBUG=guard; "signal 11" is what it died of
+    run-checksum:  with KULA_DEBUG=checksum
 
 clang-newest, analyze-newest and analyze-lint-newest say what only the newest clang reports, or what it
 says instead. Several lines of one stage have all to be found.
@@ -26,6 +28,7 @@ headers as a project's own (-I) and as installed ones (-isystem), where they say
 analyser says of correct programs.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -47,7 +50,8 @@ KINDS = {
     "gcc-lint": [*COMPILE, "-DKULA_LINT"],
     "analyze-lint": [*ANALYZE, "-DKULA_LINT"],
 }
-STAGES = [*KINDS, "clang-newest", "analyze-newest", "analyze-lint-newest", "run"]
+STAGES = [*KINDS, "clang-newest", "analyze-newest", "analyze-lint-newest"]
+RUNS = {"run": "", "run-guard": "guard", "run-checksum": "checksum"}  # KULA_DEBUG
 
 
 def stages():
@@ -70,7 +74,7 @@ def said(command, *arguments):
 
 def expectations(path):
     comment = path.read_text(encoding="utf-8").split("*/")[0]
-    found = re.findall(rf"^ \* ({'|'.join(STAGES)}): +(.+)$", comment, flags=re.MULTILINE)
+    found = re.findall(rf"^ \* ({'|'.join([*STAGES, *RUNS])}): +(.+)$", comment, flags=re.MULTILINE)
     return {stage: [text for name, text in found if name == stage] for stage, _ in found}
 
 
@@ -97,9 +101,11 @@ def backends_of(path):
     return named[1].split() if named else BACKENDS
 
 
-def run_on(backend, program):
-    environment = dict(os.environ, KULA_BACKEND=f"strict:{backend}")
+def run_on(backend, program, words):
+    environment = dict(os.environ, KULA_BACKEND=f"strict:{backend}", KULA_DEBUG=words)
     result = checks.run([program], env=environment, timeout=LIMIT_SECONDS)
+    if result.returncode < 0:
+        result.stdout += f"signal {-result.returncode}\n"
     skipped = result.returncode == checks.SKIPPED and backend not in checks.expected_backends()
     return None if skipped else result
 
@@ -114,19 +120,19 @@ def run(findings, path, expected, include, library, compiler, *flags):
             command += [str(path), "-o", programs[name], "-pthread", library]
             checks.must([*command, f"-Wl,-rpath,{pathlib.Path(library).parent}"])
         ran = 0
-        for backend in backends_of(path):
-            misused = run_on(backend, programs["misuse"])
-            corrected = run_on(backend, programs["corrected"])
+        for stage, backend in itertools.product(expected, backends_of(path)):
+            misused = run_on(backend, programs["misuse"], RUNS[stage])
+            corrected = run_on(backend, programs["corrected"], RUNS[stage])
             if not misused or not corrected:
                 continue
             ran += 1
-            for text in expected:
+            for text in expected[stage]:
                 if not re.search(text, misused.stdout):
-                    findings.add(f"{backend}: the library does not say '{text}':\n{misused.stdout}")
+                    findings.add(f"{stage}, {backend}: does not say '{text}':\n{misused.stdout}")
             wrong = corrected.returncode != 0 or "misuse: " in corrected.stdout
-            if wrong or all(re.search(text, corrected.stdout) for text in expected):
-                findings.add(f"{backend}: the corrected program is wrong:\n{corrected.stdout}")
-        print(f"run on {ran} backends")
+            if wrong or all(re.search(text, corrected.stdout) for text in expected[stage]):
+                findings.add(f"{stage}, {backend}: correct, and yet:\n{corrected.stdout}")
+        print(f"run {ran} times")
 
 
 def reported(findings, path, include, *build):
@@ -139,8 +145,9 @@ def reported(findings, path, include, *build):
                 if not re.search(text, output):
                     findings.add(f"{stage} ({option}) does not say '{text}':\n{output}")
     silent(findings, include, path, "-DCORRECTED")
-    if "run" in expected:
-        run(findings, path, expected["run"], include, *build)
+    at_run_time = {stage: expected[stage] for stage in RUNS if stage in expected}
+    if at_run_time:
+        run(findings, path, at_run_time, include, *build)
     return sum(map(len, expected.values()))
 
 
