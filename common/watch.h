@@ -101,6 +101,8 @@ const char *kula__watch_last(const struct kula__slot *slot, const void **ret_pla
 
 /* Pages for buffers, and their other mapping's distance; `alias` is 0 for those without one. */
 unsigned char *kula__watch_pages_new(size_t bytes, ptrdiff_t *ret_alias);
+/* Those that are mapped twice. 0 or a negative errno. */
+int kula__watch_pages_twice(size_t bytes, unsigned char **ret_pages, ptrdiff_t *ret_alias);
 void kula__watch_pages_free(unsigned char *pages, size_t bytes, ptrdiff_t alias);
 
 #endif

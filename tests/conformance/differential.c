@@ -179,6 +179,7 @@ static void take_step(const struct side *side, const struct step *step, struct a
     answer->size = done.stat.size_bytes;
     for (unsigned i = 0; i < done.buffers; i++) {
         size_t capacity = kula_capacity(back[i]);
+        harness_look_at_anything(kula_bytes(back[i]), capacity);
         memcpy(answer->bytes + answer->byte_count, kula_bytes(back[i]), capacity);
         answer->byte_count += capacity;
         kula_free(&back[i]);

@@ -49,6 +49,19 @@
 #    define POISONED false
 #endif
 
+#if defined __has_feature
+#    if __has_feature(memory_sanitizer)
+#        define INITIALISED_ONLY 1
+#        include <sanitizer/msan_interface.h>
+#    endif
+#endif
+#ifndef INITIALISED_ONLY
+#    define INITIALISED_ONLY 0
+#endif
+#if defined KULA_VALGRIND
+#    include <valgrind/memcheck.h>
+#endif
+
 /* The log sink and the misuse hook run on whatever thread has something to say. */
 static struct {
     pthread_mutex_t lock;
@@ -122,6 +135,18 @@ bool harness_backend_is(const char *name)
 bool harness_sanitized(void)
 {
     return SANITIZED;
+}
+
+void harness_look_at_anything(const void *bytes, size_t count)
+{
+    (void)bytes;
+    (void)count;
+#if INITIALISED_ONLY
+    __msan_unpoison(bytes, count);
+#endif
+#if defined KULA_VALGRIND
+    (void)VALGRIND_MAKE_MEM_DEFINED(bytes, count);
+#endif
 }
 
 bool harness_keeps_buffers_apart(void)

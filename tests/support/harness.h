@@ -87,6 +87,9 @@ bool harness_sanitized(void);
 /* Whether checked mode leaves room between buffers, so that none begins where another one ends. */
 bool harness_keeps_buffers_apart(void);
 
+/* For a test that looks, on purpose, at bytes of which nobody has promised what they hold. */
+void harness_look_at_anything(const void *bytes, size_t count);
+
 /* ThreadSanitizer holds a signal's handler back until the thread makes a call that it knows. */
 bool harness_delays_signals(void);
 
