@@ -35,23 +35,27 @@ __attribute__((__constructor__(101))) static void table_begin(void)
     }
 }
 
-/* Makes sure that the slab of a chunk exists. Slabs are never unmapped, so that any handle, however
- * old or made up, can be compared with something. */
+static bool slab_exists(uint32_t slab)
+{
+    return atomic_load_explicit(&kula__slabs[slab], memory_order_relaxed) != nobody;
+}
+
+/* Makes sure that a slab exists. Slabs are never unmapped, so that any handle, however old or made up,
+ * can be compared with something. Called with the lock, which it gives up while it maps: if another
+ * thread was faster, its slab stays. */
 static bool slab_make(uint32_t slab)
 {
-    if (atomic_load_explicit(&kula__slabs[slab], memory_order_relaxed) != nobody) {
+    if (slab_exists(slab)) {
         return true;
     }
+    pthread_mutex_unlock(&chunk_mutex);
     struct kula__slot *slots = kula__pages_new(KULA__SLAB_SLOTS * sizeof *slots, 0);
     struct kula__cold *colds = kula__pages_new(KULA__SLAB_SLOTS * sizeof *colds, 0);
-    if (!slots || !colds) {
-        if (slots) {
-            kula__pages_free(slots, KULA__SLAB_SLOTS * sizeof *slots);
-        }
-        if (colds) {
-            kula__pages_free(colds, KULA__SLAB_SLOTS * sizeof *colds);
-        }
-        return false;
+    pthread_mutex_lock(&chunk_mutex);
+    if (slab_exists(slab) || !slots || !colds) {
+        kula__pages_free(slots, KULA__SLAB_SLOTS * sizeof *slots);
+        kula__pages_free(colds, KULA__SLAB_SLOTS * sizeof *colds);
+        return slab_exists(slab);
     }
     if (slab == 0) {
         atomic_init(&slots[0].word, UINT64_MAX); /* as in table_begin() */
@@ -70,19 +74,35 @@ bool kula__slots_init(void)
     return made;
 }
 
+/* A chunk that nobody has; 0: there is no memory or no index left. Under the lock. */
+static uint32_t chunk_find(void)
+{
+    for (;;) {
+        uint32_t chunk = chunk_free;
+        if (chunk) {
+            chunk_free = chunks[chunk].next_free;
+            return chunk;
+        }
+        uint32_t made = atomic_load_explicit(&chunks_made, memory_order_relaxed);
+        if (made == CHUNK_COUNT) {
+            return 0;
+        }
+        uint32_t slab = made / CHUNKS_PER_SLAB;
+        if (slab_exists(slab)) {
+            atomic_store_explicit(&chunks_made, made + 1, memory_order_release);
+            return made;
+        }
+        if (!slab_make(slab)) {
+            return 0;
+        }
+        /* others may have taken or returned some meanwhile: look again */
+    }
+}
+
 uint32_t kula__chunk_take(void *home)
 {
     pthread_mutex_lock(&chunk_mutex);
-    uint32_t chunk = chunk_free;
-    if (chunk) {
-        chunk_free = chunks[chunk].next_free;
-    } else {
-        uint32_t made = atomic_load_explicit(&chunks_made, memory_order_relaxed);
-        if (made < CHUNK_COUNT && slab_make(made / CHUNKS_PER_SLAB)) {
-            chunk = made;
-            atomic_store_explicit(&chunks_made, made + 1, memory_order_release);
-        }
-    }
+    uint32_t chunk = chunk_find();
     if (chunk) {
         atomic_store_explicit(&chunks[chunk].home, home, memory_order_release);
     }
