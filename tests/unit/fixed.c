@@ -184,6 +184,40 @@ static void no_entry_keeps_a_number_that_was_sent(void **state)
     }
 }
 
+static void parts_and_references_lie_in_it_too(void **state)
+{
+    struct place *place = *state;
+    struct kula__uring_state *uring = kula__uring_state_of(place->ring);
+    kula_buf whole = alloc_registered(place->ring, 8192);
+    kula_buf part = kula_split(whole, 4096);
+    assert_non_null(part);
+    assert_int_equal(fixed_by_reading(place, place->ring, &part), 1);
+    assert_int_equal(fixed_by_reading(place, place->ring, &whole), 1);
+    kula_free(&whole); /* the memory stays for the part */
+    assert_int_equal(fixed_by_reading(place, place->ring, &part), 1);
+    kula_ref ref = kula_freeze(&part);
+    kula_ref slice = kula_slice(ref, 2, 3);
+    kula_drop(&ref);
+    uint64_t before = uring->fixed_count;
+    for (int i = 0; i < 2; i++) { /* the first write of a ring proves that it can */
+        kula_ref copy = kula_clone(slice);
+        kula_write(place->ring, place->file, &copy, 3, 100, NULL);
+        struct kula_event *event;
+        while (!(event = kula_next(place->ring))) {
+            assert_true(kula_wait(place->ring, -1) >= 0);
+        }
+        assert_int_equal(event->result, 3);
+    }
+    assert_int_equal(uring->fixed_count - before, 2);
+    kula_drop(&slice);
+    char written[3];
+    assert_int_equal(pread(place->file, written, 3, 100), 3);
+    assert_memory_equal(written, "456", 3);
+    while (kula_next(place->ring)) {
+    }
+    assert_int_equal(uring->numbers[0], 0);
+}
+
 static unsigned numbers_taken(const struct kula_ring *ring)
 {
     const struct kula__uring_state *state = kula__uring_state_of(ring);
@@ -297,6 +331,7 @@ int main(void)
         WITH_RING(only_its_own_ring_names_the_memory),
         WITH_RING(masked_it_is_ordinary_memory),
         WITH_RING(the_entry_names_the_region_and_the_address_in_it),
+        WITH_RING(parts_and_references_lie_in_it_too),
         WITH_RING(no_entry_keeps_a_number_that_was_sent),
         WITH_RING(what_another_thread_frees_stays_known_until_the_owner_comes_by),
         WITH_RING(a_region_of_a_pool_stays_until_its_last_buffer_is_free),
