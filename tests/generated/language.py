@@ -300,9 +300,7 @@ def look(state, parameter):
     """The values that a parameter may have in a state, with the states in which it has them."""
     known = state.inputs[parameter]
     for value in (False, True) if known is None else (known,):
-        inputs = list(state.inputs)
-        inputs[parameter] = value
-        yield value, dataclasses.replace(state, inputs=tuple(inputs))
+        yield value, state.told(parameter, value)
 
 
 @dataclasses.dataclass(frozen=True)

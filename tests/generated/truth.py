@@ -14,7 +14,7 @@ A fault is
     leak       what is still the program's at its end is in no variable that outlives it
 """
 
-import dataclasses
+import typing
 
 TRANSFER, UNTESTED, PAYLOAD, LEAK = "transfer", "untested", "payload", "leak"
 OWNED, GONE = "owned", "gone"
@@ -25,8 +25,7 @@ class Fault(Exception):
     """The program is wrong in this state; the message is one of the kinds."""
 
 
-@dataclasses.dataclass(frozen=True)
-class State:
+class State(typing.NamedTuple):
     """`values` has an object's number for each variable, or EMPTY, or NOTHING; `objects` says what
     each object is, from number 1 on; `inputs` the parameters that were looked at."""
 
@@ -53,35 +52,40 @@ class State:
 
     def normal(self):
         """The same state with objects numbered in the order of the variables that name them."""
-        order = []
+        order = {}
         for number in self.values:
             if number > 0 and number not in order:
-                order.append(number)
-        lost = [n for n in range(1, len(self.objects) + 1) if n not in order]
+                order[number] = len(order) + 1
+        if list(order) == list(range(1, len(self.objects) + 1)):
+            return self
+        lost = [what for number, what in enumerate(self.objects, 1) if number not in order]
         return State(
-            tuple(order.index(number) + 1 if number > 0 else number for number in self.values),
+            tuple(order.get(number, number) for number in self.values),
             tuple(self.objects[number - 1] for number in order),
             self.inputs,
-            self.leaked or any(self.objects[number - 1] == OWNED for number in lost),
+            self.leaked or OWNED in lost,
         )
 
     def put(self, index, number):
-        values = list(self.values)
-        values[index] = number
-        return dataclasses.replace(self, values=tuple(values))
+        values = (*self.values[:index], number, *self.values[index + 1 :])
+        return State(values, self.objects, self.inputs, self.leaked)
 
     def new(self, index):
         """The variable names a new object, which is the program's."""
-        return dataclasses.replace(self, objects=(*self.objects, OWNED)).put(
-            index, len(self.objects) + 1
-        )
+        objects = (*self.objects, OWNED)
+        return State(self.values, objects, self.inputs, self.leaked).put(index, len(objects))
 
     def end(self, index):
         """What the variable names goes away; the variable stays as it is."""
         self.require(index)
-        objects = list(self.objects)
-        objects[self.values[index] - 1] = GONE
-        return dataclasses.replace(self, objects=tuple(objects))
+        at = self.values[index] - 1
+        objects = (*self.objects[:at], GONE, *self.objects[at + 1 :])
+        return State(self.values, objects, self.inputs, self.leaked)
+
+    def told(self, parameter, value):
+        """The parameter has been looked at."""
+        inputs = (*self.inputs[:parameter], value, *self.inputs[parameter + 1 :])
+        return State(self.values, self.objects, inputs, self.leaked)
 
 
 class Run:
