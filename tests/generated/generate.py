@@ -350,9 +350,12 @@ class Generator:
 
     @staticmethod
     def matters(statement, states):
-        """Whether there is anything for it to do."""
+        """Whether there is anything for it to do, on each of its ways. A way that is never gone is code
+        that nobody writes; and compilers warn of what stands there, if they cannot see that."""
         if isinstance(statement, If):
             return all(statement.condition.split(states))
+        if isinstance(statement, MaybePassOn):
+            return all(Condition("parameter", statement.parameter).split(states))
         if isinstance(statement, (Copy, Swap)):
             index = statement.source if isinstance(statement, Copy) else statement.other
             return any(state.holds(index) for state in states)
