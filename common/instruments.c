@@ -11,6 +11,7 @@
 
 #    include <sanitizer/tsan_interface.h>
 #    include <stdatomic.h>
+#    include <unistd.h>
 
 /* These two are in the runtime since its beginning, and in no header. */
 void __tsan_read_range(void *bytes, unsigned long count);
@@ -48,6 +49,17 @@ KULA__UNINSTRUMENTED static void give(uint32_t number)
     atomic_fetch_and_explicit(&taken[number / BITS_PER_WORD], ~bit, memory_order_release);
 }
 
+/* ThreadSanitizer stops a child of fork() that makes a fiber. Such a child is not followed. */
+static bool in_child(void)
+{
+    static _Atomic pid_t first;
+    pid_t self = getpid();
+    pid_t none = 0;
+    return !atomic_compare_exchange_strong_explicit(&first, &none, self, memory_order_relaxed,
+                                                    memory_order_relaxed) &&
+           none != self;
+}
+
 KULA__UNINSTRUMENTED static void *fiber_of(uint32_t number)
 {
     if (!fibers[number]) {
@@ -62,7 +74,7 @@ uint16_t kula__instruments_depart(void *sync,
                                   bool writes,
                                   const char *name)
 {
-    uint32_t number = take();
+    uint32_t number = in_child() ? FIBERS : take();
     if (number == FIBERS) {
         return 0; /* unwatched: hundreds of others are watched at this moment */
     }

@@ -333,7 +333,9 @@ void kula__watch_vec(struct kula__slot *vec, enum kula__operation operation, con
     for (; member; member = member->next) {
         if (is_watched(member)) {
             note(member, kula__operation_function(operation), place);
-            kula__cold_of(member)->away = out ? AWAY_TO_BE_READ : AWAY_TO_BE_WRITTEN;
+            /* the kernel will not be let write shared bytes */
+            bool reads = out || member->kind == KULA__KIND_REF;
+            kula__cold_of(member)->away = reads ? AWAY_TO_BE_READ : AWAY_TO_BE_WRITTEN;
             depart(member);
         }
     }

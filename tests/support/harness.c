@@ -28,14 +28,14 @@
 #    define SANITIZED false
 #endif
 #if defined __SANITIZE_THREAD__
-#    define DELAYS_SIGNALS true
+#    define DELAYS_SIGNALS 1
 #elif defined __has_feature
 #    if __has_feature(thread_sanitizer)
-#        define DELAYS_SIGNALS true
+#        define DELAYS_SIGNALS 1
 #    endif
 #endif
 #ifndef DELAYS_SIGNALS
-#    define DELAYS_SIGNALS false
+#    define DELAYS_SIGNALS 0
 #endif
 
 #if defined __SANITIZE_ADDRESS__
@@ -136,6 +136,16 @@ bool harness_sanitized(void)
 {
     return SANITIZED;
 }
+
+#if DELAYS_SIGNALS /* ThreadSanitizer */
+/* The library's fibers count as threads for it, and it does not let the child of a process with threads
+ * start one, unless asked: some tests do that. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+#endif
 
 void harness_look_at_anything(const void *bytes, size_t count)
 {
