@@ -224,25 +224,31 @@ uint32_t kula__graveyard_count(void)
 
 /* ---- Refusals ------------------------------------------------------------------------------ */
 
-int kula__not_owner(const struct kula_ring *ring, const char *operation)
+int kula__not_owner_for(const struct kula_ring *ring, const char *operation, uint64_t word)
 {
     if (!ring) {
-        kula__misuse(operation, 0, "the ring is NULL");
+        kula__misuse(operation, word, "the ring is NULL");
         return -EINVAL;
     }
     uintptr_t owner = atomic_load_explicit(&ring->owner, memory_order_relaxed);
     if (owner == 0) {
-        kula__misuse(operation, 0,
+        kula__misuse(operation, word,
                      "the ring belongs to the parent process: open one in the child");
         return -EOWNERDEAD;
     }
     if (owner == KULA__OWNER_CALLS_OUT || kula__in_program_function()) {
         kula__misuse(
-            operation, 0,
+            operation, word,
             "called from inside a function that the library called: only kula_wake and "
             "kula_post may be");
         return -EDEADLK;
     }
-    kula__misuse(operation, 0, "the ring belongs to another thread: use kula_post to reach it");
+    kula__misuse(operation, word,
+                 "the ring belongs to another thread: use kula_post to reach it");
     return -EPERM;
+}
+
+int kula__not_owner(const struct kula_ring *ring, const char *operation)
+{
+    return kula__not_owner_for(ring, operation, 0);
 }

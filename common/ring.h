@@ -242,6 +242,8 @@ static inline struct kula__fd *kula__fd_known(const struct kula_ring *ring, int 
 /* Why the caller is not the owner, as a misuse report and a negative errno: -EINVAL no ring, -EPERM
  * wrong thread, -EOWNERDEAD child after fork, -EDEADLK from inside a function of the program. */
 int kula__not_owner(const struct kula_ring *ring, const char *operation);
+/* The same about the buffer that `word` names. */
+int kula__not_owner_for(const struct kula_ring *ring, const char *operation, uint64_t word);
 
 /* ---- The end of an operation (finish.c) ---------------------------------------------------- */
 

@@ -70,7 +70,7 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
         return 0;
     }
     /* The handle may be good and the caller is not the owner: a live buffer is at stake. */
-    int error = kula__not_owner(ring, name);
+    int error = kula__not_owner_for(ring, name, word);
     if (!kula__word_hand_over(slot, word)) {
         kula__misuse(name, word, kula__misuse_reason(word));
         return 0;

@@ -3,6 +3,8 @@
 #include "support/outcome.h"
 #include "support/places.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 /* The generation stands above 24 bits of index. */
@@ -122,12 +124,69 @@ static void a_forged_handle_is_reported_as_one(void **state)
     kula_free(&buffer);
 }
 
+struct stranger {
+    struct kula_ring *ring;
+    kula_buf buffer;
+    kula_op op;
+};
+
+static void *hand_over_elsewhere(void *arg)
+{
+    struct stranger *stranger = arg;
+    stranger->op = kula_read(stranger->ring, -1, &stranger->buffer, 1, 0, NULL);
+    return NULL;
+}
+
+static void a_report_from_another_thread_names_the_buffer(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct heard heard = { .count = 0 };
+    kula_on_misuse(hear, &heard);
+    struct stranger stranger = { .ring = ring, .buffer = buffer_text(ring, "kept") };
+    uint64_t name = name_of(stranger.buffer);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, hand_over_elsewhere, &stranger), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    expect_report(&heard, "kula_read", name, 0, "another thread");
+    assert_true(kula_wait(ring, PATIENCE_NS) > 0);
+    struct kula_event *event = kula_next(ring);
+    assert_non_null(event);
+    assert_true(event->op == stranger.op);
+    assert_result(event->result, -EPERM);
+    kula_buf buffer = kula_take(event);
+    assert_memory_equal(kula_bytes(buffer), "kept", 4);
+    kula_free(&buffer);
+    assert_int_equal(heard.count, 0);
+}
+
+/* What a variable that nobody has set may hold. */
+static void a_value_that_never_was_a_handle_is_reported_as_forged(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct heard heard = { .count = 0 };
+    kula_on_misuse(hear, &heard);
+    const uint64_t values[] = { UINT64_MAX, 1, UINT64_C(0xcccccccccccccccc), (uintptr_t)&heard,
+                                (uintptr_t)hear };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        kula_buf forged = alias_of((kula_buf)(uintptr_t)values[i]);
+        heard.count = 0;
+        assert_true(kula_write(ring, 1, &forged, 1, KULA_CUR, NULL) == 0);
+        assert_int_equal(heard.count, 1);
+        assert_string_equal(heard.last.operation, "kula_write");
+        assert_true(heard.last.handle == (uintptr_t)values[i]);
+        assert_non_null(strstr(heard.reason, "not a handle"));
+    }
+    assert_int_equal(kula_outstanding(ring), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         PROVES(a_report_names_call_buffer_and_generations),
         PROVES(asking_an_event_again_is_in_order_and_asking_its_copy_is_not),
         PROVES(a_forged_handle_is_reported_as_one),
+        PROVES(a_report_from_another_thread_names_the_buffer),
+        PROVES(a_value_that_never_was_a_handle_is_reported_as_forged),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
