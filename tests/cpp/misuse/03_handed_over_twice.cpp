@@ -3,7 +3,7 @@
 // g++:     this handle is empty here: its buffer was already handed over
 // clang++: this handle is empty here: its buffer was already handed over
 // tidy:    used after it was moved
-// analyze: Null pointer passed to 3rd parameter
+// analyze: Null pointer passed to 1st parameter
 #include <kula.hpp>
 
 void send_twice(kula::ring &ring, int fd);

@@ -3,7 +3,7 @@
 // clang++:  this handle is empty here: its buffer was already handed over
 // consumed: state of variable 'buffer' must match at the entry and exit of loop
 // tidy:     used after it was moved
-// analyze:  Null pointer passed to 3rd parameter
+// analyze:  Null pointer passed to 1st parameter
 #include <kula.hpp>
 
 void send_to_all(kula::ring &ring, const int *sockets, int count);
