@@ -34,8 +34,9 @@ static void give_bare(struct kula__slot *slot)
 static void release(struct kula__slot *slot)
 {
     struct kula__cold *cold = kula__cold_of(slot);
-    bool wiped = cold->traits & KULA__WIPED;
-    bool watched = cold->traits & KULA__WATCHED;
+    uint8_t traits = cold->traits;
+    bool wiped = traits & KULA__WIPED;
+    bool watched = traits & KULA__WATCHED;
     if (watched) {
         kula__watch_end(slot);
     }
@@ -63,7 +64,7 @@ static void release(struct kula__slot *slot)
         break;
     }
     case KULA__MEMORY_POOL:
-        kula__stock_give(slot, wiped);
+        kula__stock_give(slot, traits);
         break;
     case KULA__MEMORY_VOUCHED: {
         kula_release_fn function = cold->release;

@@ -118,6 +118,7 @@ static void configure(struct kula_pool *pool,
     pool->thread = kula__pool_self();
     pool->report.granted = pool->wishes.flags;
     pool->report.alignment = kula__stock_alignment(pool);
+    kula__stock_lay_out(pool, config->flags & KULA_POOL_GROUP);
     pool->report.page_bytes = SIZE_MAX;
     pool->report.shortfall = "";
     choose_log(pool, ring);
@@ -146,10 +147,10 @@ static void unlink_from_ring(struct kula_pool *pool)
 static bool make_first(struct kula_pool *pool, uint32_t flags)
 {
     uint32_t wanted = pool->count;
-    size_t stride = kula__stock_stride(pool);
     if (pool->wishes.flags & KULA_MEMORY_REGISTERED && !(flags & KULA_POOL_GROUP) &&
-        wanted > REGISTERED_MAX / stride) {
-        pool->count = stride < REGISTERED_MAX ? (uint32_t)(REGISTERED_MAX / stride) : 1;
+        wanted > REGISTERED_MAX / pool->stride) {
+        pool->count =
+            pool->stride < REGISTERED_MAX ? (uint32_t)(REGISTERED_MAX / pool->stride) : 1;
     }
     uint32_t count_max = pool->count_max;
     pool->count_max = wanted;

@@ -2,6 +2,8 @@
 #include "region.h"
 
 #include "ring.h"
+#include "system.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -59,7 +61,7 @@ static void destroy(struct kula__region *region)
         kula__pages_free(region->group, region->group_count * KULA__GROUP_ENTRY_BYTES);
     }
     kula__chunks_fini(&region->records);
-    kula__pages_unmap(&region->pages);
+    kula__watch_pages_free(region->pages.first, region->pages.bytes, region->alias);
     kula__memory_free(region);
 }
 
@@ -189,6 +191,23 @@ struct kula__region *kula__region_new(struct kula_ring *ring,
     if (wishes->flags & KULA_MEMORY_REGISTERED) {
         register_region(ring, region, report);
     }
+    return region;
+}
+
+struct kula__region *kula__region_new_watched(size_t bytes, struct kula_memory_report *report)
+{
+    struct kula__region *region = kula__memory_new(sizeof *region);
+    if (!region) {
+        return NULL;
+    }
+    size_t page = kula__page_bytes();
+    region->pages.bytes = (bytes + page - 1) & ~(page - 1);
+    region->pages.first = kula__watch_pages_new(region->pages.bytes, &region->alias);
+    if (!region->pages.first) {
+        kula__memory_free(region);
+        return NULL;
+    }
+    report->page_bytes = page;
     return region;
 }
 

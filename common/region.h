@@ -17,6 +17,7 @@ struct kula_ring;
 
 struct kula__region {
     struct kula__pages pages;
+    ptrdiff_t alias; /* not 0: checked mode has mapped it twice; see slot.h */
 
     /* The ring whose kernel side knows the memory, by its id; 0: none. Written by its owner only,
      * so that the owner need not lock to compare it with its own. */
@@ -42,6 +43,7 @@ struct kula__region {
     uint32_t count;              /* how many there are */
     uint32_t buffer_bytes;       /* the capacity of each */
     size_t stride;               /* from one to the next */
+    uint32_t front;              /* bytes of checked mode before each; as many belong to it */
 };
 
 /* A region of at least `bytes`, as wished. `ring` may be NULL: then nothing is registered. NULL: no
@@ -51,6 +53,9 @@ struct kula__region *kula__region_new(struct kula_ring *ring,
                                       size_t bytes,
                                       const struct kula_memory *wishes,
                                       struct kula_memory_report *report);
+
+/* The same of ordinary memory, mapped as checked mode maps that of a ring's pool. */
+struct kula__region *kula__region_new_watched(size_t bytes, struct kula_memory_report *report);
 
 /* Tells the ring's kernel side that it may choose from the region's buffers; 0, or a negative errno and
  * the library chooses. Thread: the ring's owner. */

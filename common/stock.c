@@ -79,13 +79,16 @@ static void give_from_afar(struct kula_pool *pool, struct kula__slot *slot)
     }
 }
 
-void kula__stock_give(struct kula__slot *slot, bool wiped)
+void kula__stock_give(struct kula__slot *slot, uint8_t traits)
 {
     const struct kula__cold *cold = kula__cold_of(slot);
     const struct kula__region *region = cold->keeper;
     struct kula_pool *pool = region->pool;
-    if (wiped) {
+    if (traits & KULA__WIPED) {
         kula__wipe(region->pages.first + cold->size_class * region->stride, region->stride);
+    }
+    if (traits & KULA__WATCHED) {
+        kula__watch_rest(slot);
     }
     slot->kind = KULA__KIND_SPECIAL;
     if (pool->shared) {
@@ -156,10 +159,16 @@ size_t kula__stock_alignment(const struct kula_pool *pool)
     return pool->wishes.alignment > usual ? pool->wishes.alignment : usual;
 }
 
-size_t kula__stock_stride(const struct kula_pool *pool)
+void kula__stock_lay_out(struct kula_pool *pool, bool group)
 {
     size_t alignment = kula__stock_alignment(pool);
-    return (pool->buffer_bytes + alignment - 1) & ~(alignment - 1);
+    size_t bytes = pool->buffer_bytes;
+    bool ordinary = !group && !(pool->wishes.flags & ~(uint32_t)KULA_MEMORY_WIPE) &&
+                    alignment <= KULA__POOL_PAGE;
+    if (kula__watching() && ordinary) {
+        bytes = kula__watch_lay_out(bytes, alignment == KULA__POOL_PAGE, &pool->front);
+    }
+    pool->stride = (bytes + alignment - 1) & ~(alignment - 1);
 }
 
 /* Gives each piece of a region its record. Returns them as a list, or NULL: no memory. */
@@ -178,6 +187,7 @@ static struct kula__slot *make_records(struct kula_pool *pool, struct kula__regi
         cold->memory = KULA__MEMORY_POOL;
         cold->traits = 0;
         cold->parent = NULL;
+        cold->alias = region->alias;
         cold->keeper = region;
         cold->size_class = i;
         slot->next = list;
@@ -191,12 +201,13 @@ static struct kula__region *make_region(struct kula_pool *pool,
                                         struct kula_memory_report *report,
                                         struct kula__slot **ret_records)
 {
-    size_t stride = kula__stock_stride(pool);
+    size_t stride = pool->stride;
     if (count > SIZE_MAX / 2 / stride) {
         return NULL;
     }
     struct kula__region *region =
-        kula__region_new(pool->ring, stride * count, &pool->wishes, report);
+        pool->front > 0 ? kula__region_new_watched(stride * count, report)
+                        : kula__region_new(pool->ring, stride * count, &pool->wishes, report);
     if (!region) {
         return NULL;
     }
@@ -204,6 +215,7 @@ static struct kula__region *make_region(struct kula_pool *pool,
     region->count = count;
     region->buffer_bytes = pool->buffer_bytes;
     region->stride = stride;
+    region->front = pool->front;
     *ret_records = make_records(pool, region);
     if (!*ret_records) {
         kula__region_free(region);
@@ -270,22 +282,25 @@ bool kula__stock_grow(struct kula_pool *pool)
 
 /* ---- Taking --------------------------------------------------------------------------------- */
 
+/* NULL: checked mode cannot make it accessible. */
 static kula_buf take(struct kula_pool *pool)
 {
     struct kula__slot *slot = pool->free;
     struct kula__cold *cold = kula__cold_of(slot);
     const struct kula__region *region = cold->keeper;
+    slot->data = region->pages.first + cold->size_class * region->stride + region->front;
+    slot->capacity = pool->buffer_bytes;
+    cold->base = slot->data;
+    cold->base_capacity = pool->buffer_bytes;
+    cold->traits = (uint8_t)(pool->traits | (region->registered ? KULA__REGISTERED : 0));
+    if (kula__watching() && !kula__watch_place(slot, region->front)) {
+        return NULL;
+    }
     pool->free = slot->next;
     pool->stock--;
     pool->held++;
     pool->taken++;
     pool->peak = pool->held > pool->peak ? pool->held : pool->peak;
-    slot->data = region->pages.first + cold->size_class * region->stride;
-    slot->capacity = pool->buffer_bytes;
-    cold->base = slot->data;
-    cold->base_capacity = pool->buffer_bytes;
-    cold->traits = (uint8_t)(pool->traits | (region->registered ? KULA__REGISTERED : 0));
-    kula__watch_adopt(slot, true);
     return kula__word_handle(kula__word_allocate(slot));
 }
 

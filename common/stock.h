@@ -31,9 +31,11 @@ struct kula_pool {
     uint32_t count_max;
     uint8_t traits; /* of every buffer */
     bool shared;
-    uintptr_t thread;               /* of the ring's owner */
-    struct kula_ring *ring;         /* NULL: shared, or gone */
-    struct kula_pool *next;         /* in ring->pools */
+    size_t stride;          /* from one buffer to the next */
+    uint32_t front;         /* of that, what checked mode has before the buffer; 0: nothing */
+    uintptr_t thread;       /* of the ring's owner */
+    struct kula_ring *ring; /* NULL: shared, or gone */
+    struct kula_pool *next; /* in ring->pools */
     struct kula__settings settings; /* for the log */
 
     /* --- the owner's, or under the mutex --- */
@@ -67,9 +69,12 @@ struct kula_pool {
 void kula__stock_lock(struct kula_pool *pool);
 void kula__stock_unlock(struct kula_pool *pool);
 
-/* What each buffer's address is a multiple of, and how far it is to the next one. */
+/* What each buffer's address is a multiple of. */
 size_t kula__stock_alignment(const struct kula_pool *pool);
-size_t kula__stock_stride(const struct kula_pool *pool);
+
+/* Decides how far it is from one buffer to the next, once, and before the first region. A group's buffers
+ * lie as the kernel wants them. */
+void kula__stock_lay_out(struct kula_pool *pool, bool group);
 
 /* Makes the pool larger. The lock is held before and after, and not while memory is mapped: what other
  * threads free meanwhile can be taken meanwhile. False: it is as large as it may be, or no memory. */
@@ -78,9 +83,9 @@ bool kula__stock_grow(struct kula_pool *pool);
 /* Takes a buffer; waits until end_ns (monotonic; INT64_MAX = for ever) if `patient`. NULL: none. */
 kula_buf kula__stock_take(struct kula_pool *pool, bool patient, int64_t end_ns);
 
-/* Gives back the record of a buffer whose word already says "free"; wiped first if it is to be. Thread:
- * any, without the lock. */
-void kula__stock_give(struct kula__slot *slot, bool wiped);
+/* Gives back the record of a buffer whose word already says "free", and which had these traits until now.
+ * Thread: any, without the lock. */
+void kula__stock_give(struct kula__slot *slot, uint8_t traits);
 
 /* A ring's pool is closed: from here on the last buffer that is freed ends it. Returns how many are out;
  * with 0 it has ended. Without the lock. */

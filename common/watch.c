@@ -3,6 +3,7 @@
 
 #include "misuse.h"
 #include "pool.h"
+#include "region.h"
 #include "ring.h"
 
 #include <string.h>
@@ -115,15 +116,20 @@ static struct extent extent_of(const struct kula__slot *slot)
     return (struct extent){ cold->base + cold->alias, cold->base_capacity };
 }
 
-/* Whether its memory came out of kula__watch_take. */
+/* Whether its memory came out of kula__watch_take or kula__watch_place. */
 static bool owns_block(const struct kula__cold *cold)
 {
-    return (cold->memory == KULA__MEMORY_CLASSED || cold->memory == KULA__MEMORY_LARGE) &&
+    return (cold->memory == KULA__MEMORY_CLASSED || cold->memory == KULA__MEMORY_LARGE ||
+            cold->memory == KULA__MEMORY_POOL) &&
            cold->whole > 0;
 }
 
 static size_t block_bytes(const struct kula__cold *cold)
 {
+    if (cold->memory == KULA__MEMORY_POOL) {
+        const struct kula__region *region = cold->keeper;
+        return region->stride;
+    }
     return cold->memory == KULA__MEMORY_LARGE ? (size_t)cold->size_class * PAGE
                                               : kula__size_class_bytes(cold->size_class);
 }
@@ -147,12 +153,13 @@ static uintptr_t page_up(const void *address)
 }
 
 /* Sets what the program may do with the pages of a buffer. Those that it shares with other parts of a
- * split buffer stay as they are. */
-static void protect(const struct kula__slot *slot, int protection)
+ * split buffer stay as they are. False: it could not be set, for a process has at most some 65,000
+ * mappings. */
+static bool set_access(const struct kula__slot *slot, int protection)
 {
     const struct kula__cold *cold = kula__cold_of(slot);
     if (!on(KULA__WATCH_GUARD) || cold->alias == 0) {
-        return;
+        return true;
     }
     struct extent extent = extent_of(slot);
     uintptr_t from = page_up(extent.bytes);
@@ -166,12 +173,14 @@ static void protect(const struct kula__slot *slot, int protection)
         to = page_up(extent.bytes + extent.count);
         to = to < end ? to : end;
     }
-    if (from < to) {
-        /* Failing (a process has at most some 65,000 mappings) it stays as it was; that the program
-         * can go on matters more, so no failure takes access away that it should have: memory is
-         * given out only after the same call has succeeded, and made accessible again below. */
-        (void)mprotect((void *)from, to - from, protection);
-    }
+    return from >= to || mprotect((void *)from, to - from, protection) == 0;
+}
+
+/* The same for memory that has been given out: where it cannot be set it stays as it was, as that the
+ * program can go on matters more. */
+static void protect(const struct kula__slot *slot, int protection)
+{
+    (void)set_access(slot, protection);
 }
 
 /* ---- Canaries ----------------------------------------------------------------------------- */
@@ -473,8 +482,7 @@ void kula__watch_join(struct kula__slot *part)
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 
-/* What there is before the bytes of a buffer, and how much in all. */
-static size_t lay_out(size_t size_bytes, bool paged, uint32_t *ret_front)
+size_t kula__watch_lay_out(size_t size_bytes, bool paged, uint32_t *ret_front)
 {
     size_t whole_pages = (size_bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
     if (on(KULA__WATCH_GUARD)) {
@@ -503,29 +511,47 @@ static void begin(struct kula__slot *slot)
     kula__instruments_undefine(extent.bytes, extent.count);
 }
 
-struct kula__slot *kula__watch_take(struct kula__pool *pool, size_t size_bytes, bool paged)
+bool kula__watch_place(struct kula__slot *slot, uint32_t front)
 {
-    uint32_t front;
-    size_t bytes = lay_out(size_bytes, paged, &front);
-    struct kula__slot *slot = kula__pool_take(pool, bytes);
-    if (!slot) {
-        return NULL;
-    }
     struct kula__cold *cold = kula__cold_of(slot);
-    slot->kind = KULA__KIND_SPECIAL;
-    cold->traits = KULA__WATCHED;
-    cold->parent = NULL;
-    cold->base += front;
+    cold->base = slot->data;
+    cold->base_capacity = cold->whole = slot->capacity;
     cold->front = front;
-    cold->base_capacity = slot->capacity = (uint32_t)size_bytes;
-    slot->data = cold->base;
+    cold->parent = NULL;
+    cold->traits |= KULA__WATCHED;
+    if (!set_access(slot, PROT_READ | PROT_WRITE)) {
+        return false;
+    }
     struct extent block = block_of(cold);
     kula__instruments_hide(block.bytes, block.count);
     begin(slot);
     if (on(KULA__WATCH_CANARY)) {
         paint_canaries(cold);
     }
-    protect(slot, PROT_READ | PROT_WRITE);
+    return true;
+}
+
+struct kula__slot *kula__watch_take(struct kula__pool *pool, size_t size_bytes, bool paged)
+{
+    uint32_t front;
+    size_t bytes = kula__watch_lay_out(size_bytes, paged, &front);
+    struct kula__slot *slot = kula__pool_take(pool, bytes);
+    if (!slot) {
+        return NULL;
+    }
+    struct kula__cold *cold = kula__cold_of(slot);
+    uint8_t plain_kind = slot->kind;
+    slot->kind = KULA__KIND_SPECIAL;
+    slot->data = cold->base + front;
+    slot->capacity = (uint32_t)size_bytes;
+    cold->traits = 0;
+    if (!kula__watch_place(slot, front)) {
+        cold->base -= front;
+        cold->traits = 0;
+        slot->kind = plain_kind;
+        kula__pool_give(slot);
+        return NULL;
+    }
     return slot;
 }
 

@@ -5,7 +5,8 @@
  * With any level on, kula_alloc gives buffers of kind SPECIAL with the trait WATCHED. The short
  * ways accept plain kinds only, so what follows costs those nothing.
  *
- *     kula__watch_take   a buffer out of its pool, with room before and behind it
+ *     kula__watch_take   a buffer out of the ring's pool, with room before and behind it;
+ *     kula__watch_place  or out of a kula_pool
  *     kula__watch_away   it is handed over: canaries, checksum, hidden from the program
  *     kula__watch_home   it comes back: the same, and what the kernel has written is known
  *     kula__watch_end    its memory is free; kula__watch_rest: hidden until it is given out again
@@ -55,7 +56,15 @@ const char *kula__operation_function(enum kula__operation operation);
 /* As kula__pool_take, for kula_alloc; `paged`: aligned to 4096, else to 64. */
 struct kula__slot *kula__watch_take(struct kula__pool *pool, size_t size_bytes, bool paged);
 
-/* Follows a buffer whose memory is not out of kula__watch_take: the program's own, or a region's. Its
+/* How many bytes the memory of such a buffer has, and how many of them are before it: 0 without a level
+ * that looks there. */
+size_t kula__watch_lay_out(size_t size_bytes, bool paged, uint32_t *ret_front);
+
+/* Makes a buffer of a record with memory that is laid out in this way: data, capacity and its other traits
+ * are set. False, and nothing has changed that matters: the program could not touch it. */
+bool kula__watch_place(struct kula__slot *slot, uint32_t front);
+
+/* Follows a buffer whose memory came in another way: the program's own, or a region of its own. Its
  * surroundings are left alone. `undefined`: so is what it holds. */
 void kula__watch_adopt(struct kula__slot *slot, bool undefined);
 

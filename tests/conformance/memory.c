@@ -278,6 +278,44 @@ static void memory_may_be_freed_after_its_ring(void **state)
     harness_close(&other);
 }
 
+/* Records that a ring had go to whoever needs some next, and its memory had other properties. */
+static void a_pool_after_a_ring_has_nothing_of_that_ring(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 300,
+        BYTES = 4096
+    };
+    static kula_buf held[COUNT];
+    for (size_t alignment = 0; alignment <= 2 * (size_t)BYTES; alignment += 2 * (size_t)BYTES) {
+        struct kula_ring *ring = harness_open(0);
+        for (int i = 0; i < COUNT; i++) {
+            held[i] = kula_alloc(ring, 100);
+            assert_non_null(held[i]);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            kula_free(&held[i]);
+        }
+        harness_close(&ring);
+        struct kula_pool_config config = KULA_POOL_INIT;
+        config.buffer_bytes = BYTES;
+        config.count = COUNT;
+        config.memory =
+            (struct kula_memory){ .size = sizeof config.memory, .alignment = alignment };
+        struct kula_pool *pool = NULL;
+        assert_int_equal(kula_pool_open(NULL, &config, &pool), 0);
+        for (int i = 0; i < COUNT; i++) {
+            held[i] = kula_pool_get(pool, 0);
+            memset(kula_bytes(held[i]), i, BYTES);
+        }
+        for (int i = 0; i < COUNT; i++) {
+            assert_int_equal(kula_bytes(held[i])[BYTES - 1], i % 256);
+            kula_free(&held[i]);
+        }
+        assert_int_equal(kula_pool_close(&pool), 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +327,7 @@ int main(int argc, char **argv)
         PROVES(wiped_memory_shows_nothing_to_the_next_holder),
         PROVES(what_nobody_takes_is_wiped_as_well),
         PROVES(memory_may_be_freed_after_its_ring),
+        PROVES(a_pool_after_a_ring_has_nothing_of_that_ring),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
