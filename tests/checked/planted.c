@@ -121,6 +121,19 @@ int planted_close(struct kula_ring *ring)
     return EXIT_SUCCESS;
 }
 
+struct kula_pool *planted_pool(struct kula_ring *ring, size_t buffer_bytes)
+{
+    struct kula_pool_config config = KULA_POOL_INIT;
+    config.buffer_bytes = buffer_bytes;
+    config.count = 4;
+    struct kula_pool *pool = NULL;
+    int error = kula_pool_open(ring, &config, &pool);
+    if (error < 0) {
+        fail("kula_pool_open", -error);
+    }
+    return pool;
+}
+
 void planted_pair(int fds[2])
 {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0) {

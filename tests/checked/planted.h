@@ -22,6 +22,9 @@ struct kula_ring *planted_open(int argc, char **argv);
 /* Closes it; the exit status of the program. */
 int planted_close(struct kula_ring *ring);
 
+/* A pool of the ring with a few buffers of this size. */
+struct kula_pool *planted_pool(struct kula_ring *ring, size_t buffer_bytes);
+
 /* Two ends of a stream. */
 void planted_pair(int fds[2]);
 void planted_put(int fd, const char *text);
