@@ -49,9 +49,9 @@ void planted_watch(const unsigned char *bytes, size_t count)
 
 static uintptr_t program_counter(const ucontext_t *context)
 {
-#if defined __x86_64__
+#if defined __x86_64__ && !defined KULA_NO_LINUX
     return (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
-#elif defined __aarch64__
+#elif defined __aarch64__ && !defined KULA_NO_LINUX
     return (uintptr_t)context->uc_mcontext.pc;
 #else
     (void)context;

@@ -132,6 +132,17 @@ static bool is_mapped(const unsigned char *memory)
     return mincore((void *)(uintptr_t)memory, 4096, &resident) == 0 || errno != ENOMEM;
 }
 
+/* Memory that a whole buffer had for itself went back to the system. Elsewhere than on Linux it comes
+ * from the heap, which may keep it. */
+static void assert_gone(const unsigned char *memory)
+{
+#if defined KULA_NO_LINUX
+    (void)memory;
+#else
+    assert_false(is_mapped(memory));
+#endif
+}
+
 static void a_large_buffer_is_unmapped_after_its_last_reference_and_not_before(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -145,7 +156,7 @@ static void a_large_buffer_is_unmapped_after_its_last_reference_and_not_before(v
         assert_int_equal(kula_ref_bytes(end)[i], pattern_byte((3 << 20) - 100 + i, 4));
     }
     kula_drop(&end);
-    assert_false(is_mapped(memory));
+    assert_gone(memory);
 }
 
 static void thawing_is_refused_while_another_reference_exists(void **state)

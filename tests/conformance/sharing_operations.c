@@ -276,9 +276,21 @@ static void a_detached_reference_is_dropped_when_its_operation_ends(void **state
     }
 }
 
+/* A worker's write goes on after its ring was given up; whoever opens or closes a ring looks for it. */
+static void await_last(kula_ref ref)
+{
+    int64_t limit = harness_now_ns() + PATIENCE_NS;
+    while (kula_ref_count(ref) > 1 && harness_now_ns() < limit) {
+        struct kula_ring *other = harness_open(0);
+        harness_close(&other);
+        harness_sleep_ns(KULA_MILLISECOND);
+    }
+}
+
 static void closing_and_giving_up_a_ring_drop_what_it_has(void **state)
 {
     struct kula_ring *outer = harness_ring(state);
+    harness_context(state)->warnings_expected = true; /* of writes that a worker still has */
     for (int way = 0; way < 4; way++) {
         struct kula_ring *ring = harness_open(0);
         int fds[2];
@@ -303,6 +315,7 @@ static void closing_and_giving_up_a_ring_drop_what_it_has(void **state)
         }
         if (way & 2) {
             assert_int_equal(kula_abandon(&ring), 0);
+            await_last(root);
         } else {
             harness_close(&ring);
         }

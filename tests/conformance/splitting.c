@@ -46,6 +46,17 @@ static bool is_mapped(const unsigned char *memory)
     return mincore((void *)(uintptr_t)memory, 4096, &resident) == 0 || errno != ENOMEM;
 }
 
+/* Memory that a whole buffer had for itself went back to the system. Elsewhere than on Linux it comes
+ * from the heap, which may keep it. */
+static void assert_gone(const unsigned char *memory)
+{
+#if defined KULA_NO_LINUX
+    (void)memory;
+#else
+    assert_false(is_mapped(memory));
+#endif
+}
+
 static void a_split_gives_two_buffers_that_show_what_one_did(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -226,7 +237,7 @@ static void the_memory_goes_back_when_all_parts_are_free_in_any_order(void **sta
             if (sizes[s] < 1 << 20) {
                 assert_int_equal(times_home(ring, memory, sizes[s]), 1);
             } else {
-                assert_false(is_mapped(memory));
+                assert_gone(memory);
             }
         }
     }
@@ -285,7 +296,7 @@ static void a_slice_of_a_part_keeps_the_whole_memory(void **state)
         }
         assert_true(is_mapped(memory));
         kula_drop(&slice);
-        assert_false(is_mapped(memory));
+        assert_gone(memory);
     }
 }
 

@@ -30,6 +30,8 @@ def with_pkg_config(prefix, work, source, compiler, kind, flags):
     found = checks.must(["pkg-config", "--cflags", "--libs", *static, "kula"], env=environment)
     program = work / "consumer"
     text = source / ("consumer.cpp" if is_cpp(compiler) else "consumer.c")
+    if is_cpp(compiler):
+        flags = ["-std=c++17", *flags]  # clang 14 begins with C++14
     checks.must([compiler, *flags, "-o", program, text, *found.split()])
     return program
 
