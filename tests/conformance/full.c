@@ -40,25 +40,25 @@ static void shrink_buffers(const int fds[2])
 static void everything_goes_through_a_tiny_socket_buffer(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
-    enum {
-        SIZE = 200000
-    };
     const int domains[] = { AF_UNIX, AF_INET };
+    /* TCP waits for its own timers all the time when its buffers are that small. */
+    const size_t sizes[] = { 200000, 20000 };
     for (size_t d = 0; d < 2; d++) {
+        size_t size = sizes[d];
         int fds[2];
         make_stream_pair(domains[d], fds);
         shrink_buffers(fds);
         struct outcome sent = { 0 };
         struct outcome received = { 0 };
-        send_full(ring, fds[0], SIZE, &sent);
-        recv_full(ring, fds[1], SIZE, &received);
+        send_full(ring, fds[0], size, &sent);
+        recv_full(ring, fds[1], size, &received);
         await_all(ring);
-        assert_result(sent.result, SIZE);
-        assert_result(received.result, SIZE);
+        assert_result(sent.result, (int32_t)size);
+        assert_result(received.result, (int32_t)size);
         assert_int_equal(sent.flags, 0);
         assert_int_equal(received.flags, 0);
         const unsigned char *bytes = kula_bytes(received.buffer);
-        for (size_t i = 0; i < SIZE; i++) {
+        for (size_t i = 0; i < size; i++) {
             if (bytes[i] != pattern_byte(i, 2)) {
                 fail_msg("byte %zu differs", i);
             }
