@@ -225,6 +225,22 @@ static void a_file_size_limit_is_efbig_and_never_a_signal(void **state)
     retire(ring, &fd, 1);
 }
 
+/* Of an operation that went through a thread of the kernel, the kernel may hold the file a moment
+ * longer than its completion says. With DEFER_TASKRUN that moment ends when the ring is entered again,
+ * not by itself (6.18: with raw liburing 2 of 1000 file systems were busy after close(2), and still
+ * after 50 ms; one enter freed each of them). docs/differences.md */
+static void unmount(struct kula_ring *ring, const char *path)
+{
+    int64_t end = harness_now_ns() + PATIENCE_NS;
+    int status = umount(path);
+    while (status != 0 && errno == EBUSY && harness_backend_is("uring") &&
+           harness_now_ns() < end) {
+        pump(ring, KULA_MILLISECOND);
+        status = umount(path);
+    }
+    assert_result(status == 0 ? 0 : -errno, 0);
+}
+
 static void a_full_disk_is_enospc_after_what_fitted(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -251,9 +267,9 @@ static void a_full_disk_is_enospc_after_what_fitted(void **state)
     await(ring, &done[1]);
     struct stat found;
     fstat(fd, &found);
-    close(fd);
+    retire(ring, &fd, 1);
     unlink(name);
-    assert_int_equal(umount(path), 0);
+    unmount(ring, path);
     remove_directory(path);
 
     assert_true(done[0].result > 0 && done[0].result <= 1 << 16);
