@@ -3,6 +3,7 @@
 #if KULA_FAULTS
 
 #    include <stdatomic.h>
+#    include <stdbool.h>
 #    include <stddef.h>
 #    include <string.h>
 
@@ -18,6 +19,7 @@ struct point {
 static struct point points[POINTS_MAX];
 static atomic_uint_fast64_t passages;
 static atomic_uint_fast64_t chosen; /* 0 = none */
+static _Atomic(const char *) refused_point; /* NULL = none */
 static _Atomic(const char *) failed;
 
 /* The entry of a point, made if there is none; NULL when the table is full. */
@@ -44,7 +46,9 @@ int kula__fault(const char *point, int error)
     if (error == 0) {
         return 0;
     }
-    if (atomic_fetch_add(&passages, 1) + 1 != atomic_load(&chosen)) {
+    const char *refused = atomic_load(&refused_point);
+    bool this_point = refused && strcmp(refused, point) == 0;
+    if (atomic_fetch_add(&passages, 1) + 1 != atomic_load(&chosen) && !this_point) {
         return 0;
     }
     atomic_store(&failed, point);
@@ -59,9 +63,16 @@ void kula__fault_arm(uint64_t nth)
     atomic_store(&chosen, nth);
 }
 
+void kula__fault_arm_point(const char *point)
+{
+    atomic_store(&failed, NULL);
+    atomic_store(&refused_point, point);
+}
+
 void kula__fault_disarm(void)
 {
     atomic_store(&chosen, 0);
+    atomic_store(&refused_point, NULL);
 }
 
 uint64_t kula__fault_passages(void)

@@ -16,6 +16,9 @@ int kula__fault(const char *point, int error);
 
 /* Chooses the nth passage from now on, 1 = the next one, in whatever thread; it fails once. */
 void kula__fault_arm(uint64_t nth);
+/* Lets each passage of one point fail, from now on. */
+void kula__fault_arm_point(const char *point);
+/* Neither of the two any more. */
 void kula__fault_disarm(void);
 
 /* Passages since the last arm; the point that failed, or NULL while none has. */

@@ -206,6 +206,20 @@ static int32_t perform_poll(struct kula__slot *slot, enum kula__fd_kind kind)
 
 /* ---- Files ---- */
 
+bool kula__open_waits(const struct kula__slot *slot)
+{
+    const struct kula__path_block *block = kula__cold_of(slot)->block;
+    int flags = (int)slot->opflags;
+    if ((flags & O_NONBLOCK) || (flags & O_ACCMODE) == O_RDWR) {
+        return false;
+    }
+    struct stat status;
+    int follow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
+    /* where this cannot be asked the open fails at once, as a rule */
+    return kula__fault("fstatat", ENOMEM) == 0 &&
+           fstatat(slot->fd, block->path, &status, follow) == 0 && S_ISFIFO(status.st_mode);
+}
+
 static int32_t perform_openat(struct kula__slot *slot, enum kula__fd_kind kind)
 {
     (void)kind;

@@ -31,6 +31,10 @@ int32_t kula__perform(struct kula__slot *slot, enum kula__fd_kind kind);
  * and RWF_NOSIGNAL are used only when their bits are set. Thread: owner. */
 int32_t kula__attempt(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record);
 
+/* Whether an openat has to wait for somebody else, as far as can be seen without trying: a FIFO is
+ * opened when the other end is. The answer may be old by the time of the open. */
+bool kula__open_waits(const struct kula__slot *slot);
+
 /* The poll(2) events that an operation waits for. */
 short kula__wanted(const struct kula__slot *slot);
 

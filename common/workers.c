@@ -272,6 +272,19 @@ int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot)
     return create ? grow(workers, slot, alone) : 0;
 }
 
+static bool ends_by_itself(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_OPENAT ? !kula__open_waits(slot) : !is_slow(slot);
+}
+
+void kula__workers_give(struct kula_ring *ring, struct kula__slot *slot, enum kula__fd_kind kind)
+{
+    if (kula__workers_push(ring, slot) < 0) {
+        slot->attention &= (uint16_t)~KULA__POOLED;
+        kula__finish(ring, slot, ends_by_itself(slot) ? kula__perform(slot, kind) : -ENOMEM);
+    }
+}
+
 int32_t kula__workers_result(struct kula__slot *slot)
 {
     int32_t result = slot->result;

@@ -8,6 +8,7 @@
 #ifndef KULA_COMMON_WORKERS_H
 #define KULA_COMMON_WORKERS_H
 
+#include "fd.h"
 #include "slot.h"
 
 struct kula_ring;
@@ -18,6 +19,12 @@ struct kula__workers;
  * record home through kula__inbox_push(). Sets KULA__POOLED. 0, or -EAGAIN, -ENOMEM when there is no
  * worker and none can be made: the record is still the caller's. Thread: owner. */
 int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot);
+
+/* The same for whoever has no other way left. Where no thread can be had, what ends by itself is done
+ * here and now: better late than never. What may wait for ever for somebody else is refused, -ENOMEM:
+ * nothing could stop it, no cancel, no deadline, and the ring's thread would wait with it. (-EAGAIN would
+ * say that the program had asked not to wait.) `kind` is what the descriptor is. */
+void kula__workers_give(struct kula_ring *ring, struct kula__slot *slot, enum kula__fd_kind kind);
 
 /* The result of an operation that has come home, once, and its offset is where it was: the result has
  * travelled in its place, and KULA_FULL goes on from there. Thread: owner. */

@@ -1,14 +1,12 @@
 /* start.c - what the ring hands over: done in place, or tried and then left to wait. */
 #include "state.h"
 
-#include "common/block.h"
 #include "common/calls.h"
 #include "common/perform.h"
 #include "common/workers.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 
 /* How many operations that end at once and set others going one flush follows, beyond those that it
  * was called for. */
@@ -31,30 +29,6 @@ static void do_in_place(struct kula_ring *ring,
     end(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
 }
 
-/* For calls that may wait for ever and that poll(2) knows nothing of. Without a thread there is only
- * one place left to do them. */
-static void do_elsewhere(struct kula_ring *ring, struct kula__slot *slot)
-{
-    if (kula__workers_push(ring, slot) < 0) {
-        slot->attention &= (uint16_t)~KULA__POOLED;
-        do_in_place(ring, slot, NULL);
-    }
-}
-
-/* Opening one end of a FIFO waits for somebody who opens the other one. */
-static bool waits_for_peer(const struct kula__slot *slot)
-{
-    const struct kula__path_block *block = kula__cold_of(slot)->block;
-    int flags = (int)slot->opflags;
-    if ((flags & O_NONBLOCK) || (flags & O_ACCMODE) == O_RDWR) {
-        return false;
-    }
-    struct stat status;
-    int follow = flags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-    return kula__fault("fstatat", ENOMEM) == 0 &&
-           fstatat(slot->fd, block->path, &status, follow) == 0 && S_ISFIFO(status.st_mode);
-}
-
 /* -EOPNOTSUPP says that there is no way of trying; but these can be tried on whatever has them, so it
  * is what the socket itself says. */
 static bool can_be_tried(const struct kula__slot *slot)
@@ -75,7 +49,8 @@ static bool try_once(struct kula_ring *ring, struct kula__slot *slot, struct kul
     } else if (slot->attention & KULA__NOWAIT) {
         end(ring, slot, -EAGAIN);
     } else if (slot->operation == KULA__OP_CONNECT) {
-        do_elsewhere(ring, slot);
+        /* poll(2) knows nothing of a Unix socket's full backlog */
+        kula__workers_give(ring, slot, KULA__FD_UNKNOWN);
     } else {
         do_in_place(ring, slot, record);
     }
@@ -115,11 +90,11 @@ static void start(struct kula_ring *ring, struct kula__slot *slot)
     case KULA__OP_POLL:
         break;
     case KULA__OP_OPENAT:
-        if (waits_for_peer(slot)) {
-            do_elsewhere(ring, slot);
-            return;
+        if (kula__open_waits(slot)) {
+            kula__workers_give(ring, slot, KULA__FD_UNKNOWN);
+        } else {
+            do_in_place(ring, slot, record);
         }
-        do_in_place(ring, slot, record);
         return;
     case KULA__OP_OFFLOAD:
         start_offload(ring, slot);

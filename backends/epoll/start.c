@@ -11,19 +11,10 @@
  * was called for. */
 #define FOLLOW_MAX 1024u
 
-/* Gives an operation to a worker. Without one it is done here and now: better late than never, even
- * if it is the opening of a FIFO that waits for its peer. Only a function of the program does not
- * run here, where it could wait for the very thread that it keeps from going on. */
 static void give_away(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
 {
-    if (kula__workers_push(ring, slot) == 0) {
-        return;
-    }
-    if (slot->operation == KULA__OP_OFFLOAD) {
-        kula__finish(ring, slot, -ENOMEM);
-        return;
-    }
-    kula__finish(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
+    kula__workers_give(ring, slot,
+                       record ? (enum kula__fd_kind)record->kind : KULA__FD_UNKNOWN);
 }
 
 /* Asked once for each registration, with the first short read. */

@@ -1,7 +1,6 @@
 /* start.c - operations that do not simply go to the ring, and those that go there a second time. */
 #include "state.h"
 
-#include "common/block.h"
 #include "common/perform.h"
 #include "common/workers.h"
 
@@ -72,36 +71,12 @@ void kula__uring_end(struct kula_ring *ring,
 
 /* ---- Workers ------------------------------------------------------------------------------- */
 
-/* Whether opening a path cannot wait for somebody else: whatever is not a FIFO or a device. The answer
- * may be old by the time of the open, so this is only for when there is no better way. */
-static bool opens_at_once(const struct kula__slot *slot)
-{
-    const struct kula__path_block *block = kula__cold_of(slot)->block;
-    int flags = slot->opflags & O_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-    struct stat status;
-    if (!kula__uring_open_may_wait(slot) || kula__fault("fstatat", EACCES) ||
-        fstatat(slot->fd, block->path, &status, flags) < 0) {
-        return true; /* an open that fails fails at once */
-    }
-    return !S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode);
-}
-
 static void give_away(struct kula_ring *ring,
                       struct kula__uring_state *state,
                       struct kula__slot *slot)
 {
     kula__uring_release(state, slot); /* the workers want the scratch for themselves */
-    if (kula__workers_push(ring, slot) == 0) {
-        return;
-    }
-    /* No thread can be had. Storage ends by itself, so this thread does it; what may wait for ever for
-     * somebody else can only be refused, and -EAGAIN would say that it had been asked not to wait. */
-    slot->attention &= (uint16_t)~KULA__POOLED;
-    bool in_place = slot->operation == KULA__OP_OPENAT
-                        ? opens_at_once(slot)
-                        : kula__operation_facts[slot->operation].class != KULA__CLASS_SLOW;
-    kula__finish(ring, slot,
-                 in_place ? kula__perform(slot, kind_of(record_of(ring, slot))) : -ENOMEM);
+    kula__workers_give(ring, slot, kind_of(record_of(ring, slot)));
 }
 
 /* ---- Readiness ----------------------------------------------------------------------------- */
