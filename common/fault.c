@@ -18,7 +18,7 @@ struct point {
 
 static struct point points[POINTS_MAX];
 static atomic_uint_fast64_t passages;
-static atomic_uint_fast64_t chosen; /* 0 = none */
+static atomic_uint_fast64_t chosen;         /* 0 = none */
 static _Atomic(const char *) refused_point; /* NULL = none */
 static _Atomic(const char *) failed;
 

@@ -1,5 +1,5 @@
 /* log.c - one line at a time to the program's sink, or to stderr. Never contents of buffers. */
-#include "ring.h"
+#include "process.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +14,9 @@ void kula__log(const struct kula__settings *settings, int level, const char *for
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (settings->log) {
+        bool outermost = kula__program_begin();
         settings->log(settings->log_arg, level, text);
+        kula__program_end(outermost);
     } else if (level <= KULA_LOG_WARNING && !settings->quiet) {
         fprintf(stderr, "kula: %s\n", text);
     }

@@ -1,6 +1,7 @@
 /* misuse.c - the misuse hook and its default. */
 #include "misuse.h"
 
+#include "process.h"
 #include "slot.h"
 #include "watch.h"
 
@@ -16,6 +17,10 @@ static pthread_mutex_t hook_mutex = PTHREAD_MUTEX_INITIALIZER;
 static kula_misuse_fn hook_function; /* under hook_mutex, with its argument */
 static void *hook_argument;
 static _Atomic uint64_t found;
+
+/* Set while the hook runs on this thread. */
+static _Thread_local bool in_hook;
+
 static atomic_bool abort_wanted = KULA_DEBUG_BUILD;
 
 void kula__misuse_abort(void)
@@ -106,9 +111,16 @@ static void report_to_stderr(const struct kula_misuse *misuse)
             misuse->operation, misuse->index, misuse->generation, misuse->current,
             misuse->reason, misuse->last_operation ? "; last handed over by " : "",
             misuse->last_operation ? misuse->last_operation : "", place);
-    if (atomic_load(&abort_wanted)) {
-        abort();
-    }
+}
+
+/* What the hook itself does wrong does not call it again, and again. */
+static void call_hook(kula_misuse_fn hook, void *arg, const struct kula_misuse *misuse)
+{
+    in_hook = true;
+    bool outermost = kula__program_begin();
+    hook(arg, misuse);
+    kula__program_end(outermost);
+    in_hook = false;
 }
 
 void kula__misuse(const char *operation, uint64_t word, const char *reason)
@@ -134,11 +146,24 @@ void kula__misuse(const char *operation, uint64_t word, const char *reason)
     kula_misuse_fn hook = hook_function;
     void *arg = hook_argument;
     pthread_mutex_unlock(&hook_mutex);
-    if (hook) {
-        hook(arg, &misuse);
-    } else {
-        report_to_stderr(&misuse);
+    if (hook && !in_hook) {
+        call_hook(hook, arg, &misuse);
+        return;
     }
+    report_to_stderr(&misuse);
+    if (!hook && atomic_load(&abort_wanted)) {
+        abort();
+    }
+}
+
+void kula__misuse_lock(void)
+{
+    pthread_mutex_lock(&hook_mutex);
+}
+
+void kula__misuse_unlock(void)
+{
+    pthread_mutex_unlock(&hook_mutex);
 }
 
 void kula_on_misuse(kula_misuse_fn hook, void *arg)

@@ -15,4 +15,8 @@ const char *kula__misuse_reason(uint64_t word);
 /* From now on the default reporter aborts. */
 void kula__misuse_abort(void);
 
+/* Keep the hook still while fork() copies it. */
+void kula__misuse_lock(void);
+void kula__misuse_unlock(void);
+
 #endif

@@ -9,6 +9,7 @@
 #include "misuse.h"
 #include "pool.h"
 #include "region.h"
+#include "watch.h"
 
 #include <errno.h>
 
@@ -34,16 +35,21 @@ static int once_error;
 static void before_fork(void)
 {
     pthread_mutex_lock(&list_mutex);
+    kula__watch_lock();
     kula__regions_lock();
     kula__pool_lock_shared();
     kula__slots_lock();
+    kula__misuse_lock();
 }
 
-static void after_fork_in_parent(void)
+/* In the child as well: its one thread is the one that took them. */
+static void unlock_after_fork(void)
 {
+    kula__misuse_unlock();
     kula__slots_unlock();
     kula__pool_unlock_shared();
     kula__regions_unlock();
+    kula__watch_unlock();
     pthread_mutex_unlock(&list_mutex);
 }
 
@@ -59,17 +65,14 @@ static void after_fork_in_child(void)
     graveyard = NULL;
     own_rings = NULL;
     atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
-    kula__slots_unlock();
-    kula__pool_unlock_shared();
-    kula__regions_unlock();
-    pthread_mutex_unlock(&list_mutex);
+    unlock_after_fork();
 }
 
 static void init_once(void)
 {
     once_error = kula__fault("pthread_atfork", ENOMEM);
     if (once_error == 0) {
-        once_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        once_error = -pthread_atfork(before_fork, unlock_after_fork, after_fork_in_child);
     }
 }
 

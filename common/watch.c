@@ -62,40 +62,60 @@ static unsigned built_in(void)
     return kula__on_valgrind() ? levels | KULA__WATCH_VALGRIND : levels;
 }
 
-/* Whether memory can be mapped twice: not without Linux's mremap(2), and a filter may refuse it. */
-static unsigned without_what_fails(const struct kula__settings *settings, unsigned levels)
+/* The levels for which memory is mapped twice. */
+#define TWICE ((unsigned)(KULA__WATCH_GUARD | KULA__WATCH_VALGRIND))
+
+/* Whether it can be: not without Linux's mremap(2), and a filter may refuse it. 0 or a negative errno. */
+static int try_mapping_twice(void)
 {
-    const unsigned twice = KULA__WATCH_GUARD | KULA__WATCH_VALGRIND;
     unsigned char *pages;
     ptrdiff_t alias;
-    if (!(levels & twice)) {
-        return levels;
-    }
     int error = kula__watch_pages_twice(PAGE, &pages, &alias);
+    if (error == 0) {
+        kula__watch_pages_free(pages, PAGE, alias);
+    }
+    return error;
+}
+
+static void tell(const struct kula__settings *settings, unsigned levels, int error)
+{
     if (error < 0) {
         kula__log(settings, KULA_LOG_WARNING,
                   "KULA_DEBUG: memory cannot be mapped twice here (%s): no guard",
                   strerror(-error));
-        return levels & ~twice;
-    }
-    kula__watch_pages_free(pages, PAGE, alias);
-    if (levels & KULA__WATCH_GUARD) {
+    } else if (levels & KULA__WATCH_GUARD) {
         kula__log(settings, KULA_LOG_INFO,
                   "KULA_DEBUG=guard: a SIGSEGV with an address inside a buffer comes from the "
                   "instruction that touched the buffer while a ring had it; "
                   "docs/checked-mode.md says how to find it");
     }
-    return levels;
 }
 
 void kula__watch_start(const struct kula__settings *settings, unsigned levels)
 {
-    pthread_mutex_lock(&start_mutex);
-    if (!started) {
+    int error = 0;
+    kula__watch_lock();
+    bool first = !started;
+    if (first) {
         started = true;
-        levels = without_what_fails(settings, levels | built_in());
+        levels |= built_in();
+        error = levels & TWICE ? try_mapping_twice() : 0;
+        levels = error < 0 ? levels & ~TWICE : levels;
         atomic_store_explicit(&kula__watch_levels, levels, memory_order_relaxed);
     }
+    kula__watch_unlock();
+    if (first) {
+        tell(settings, levels, error); /* the sink is the program's: not under a lock of ours */
+    }
+}
+
+void kula__watch_lock(void)
+{
+    pthread_mutex_lock(&start_mutex);
+}
+
+void kula__watch_unlock(void)
+{
     pthread_mutex_unlock(&start_mutex);
 }
 

@@ -46,6 +46,10 @@ unsigned kula__watch_level(const char *word);
 /* Called by each kula_open; the first one of the process decides. */
 void kula__watch_start(const struct kula__settings *settings, unsigned levels);
 
+/* Keep the decision still while fork() copies it. */
+void kula__watch_lock(void);
+void kula__watch_unlock(void);
+
 /* Where in the program the by-value half of a public call was called. Only in that function itself, so that
  * it is no address of ours. */
 #define KULA__PLACE __builtin_return_address(0)

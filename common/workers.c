@@ -277,7 +277,9 @@ static bool ends_by_itself(const struct kula__slot *slot)
     return slot->operation == KULA__OP_OPENAT ? !kula__open_waits(slot) : !is_slow(slot);
 }
 
-void kula__workers_give(struct kula_ring *ring, struct kula__slot *slot, enum kula__fd_kind kind)
+void kula__workers_give(struct kula_ring *ring,
+                        struct kula__slot *slot,
+                        enum kula__fd_kind kind)
 {
     if (kula__workers_push(ring, slot) < 0) {
         slot->attention &= (uint16_t)~KULA__POOLED;

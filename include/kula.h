@@ -124,7 +124,8 @@ enum kula_log_level {
 };
 
 /* Receives one line without a newline. Runs on the thread that had something to say, which may be
- * a worker. It must not call into the library except for kula_wake and kula_post. */
+ * a worker. It must not call into the library except for kula_wake and kula_post: other calls on a ring
+ * are refused (-EDEADLK). */
 typedef void (*kula_log_fn)(void *arg, int level, const char *text);
 
 enum kula_config_flags {
@@ -559,7 +560,8 @@ typedef void (*kula_misuse_fn)(void *arg, const struct kula_misuse *misuse);
 /* Sets the one misuse hook of the process; NULL puts the default back: in debug builds of the
  * library write a line to stderr and abort, in release builds write the line, refuse the call and
  * keep the memory. KULA_DEBUG=abort aborts in release builds too. The hook must not call into the
- * library except for kula_wake and kula_post.
+ * library except for kula_wake and kula_post: other calls on a ring are refused (-EDEADLK), which is
+ * misuse and, so that it ends, written to stderr and not told to the hook.
  *
  * Sizes:   none
  * Owner:   arg passes through

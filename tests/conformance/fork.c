@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -241,6 +243,58 @@ static void operations_under_way_end_in_the_parent(void **state)
     retire(ring, &file, 1);
 }
 
+/* ---- While other threads are inside the library ---- */
+
+static void hear_nothing(void *arg, const struct kula_misuse *misuse)
+{
+    (void)arg;
+    (void)misuse;
+}
+
+struct noise {
+    uintptr_t stale;
+    atomic_bool over;
+};
+
+static void *misuse_for_ever(void *arg)
+{
+    struct noise *noise = arg;
+    while (!atomic_load(&noise->over)) {
+        kula_buf stale = (kula_buf)noise->stale;
+        kula_free(&stale);
+    }
+    return NULL;
+}
+
+static int ask_once(struct family *family)
+{
+    alarm(20); /* a lock that somebody had when the process was copied would never be given back */
+    return kula_nop(family->ring, NULL) == 0 ? 0 : 1;
+}
+
+static void a_child_does_not_wait_for_threads_that_it_does_not_have(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct family family = { .ring = ring };
+    kula_buf buffer = buffer_empty(ring, 64);
+    struct noise noise = { .stale = (uintptr_t)buffer };
+    kula_free(&buffer);
+    kula_on_misuse(hear_nothing, NULL);
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, misuse_for_ever, &noise), 0);
+    }
+    int wrong = 0;
+    for (int i = 0; i < 100 && wrong == 0; i++) {
+        wrong = run_child(&family, ask_once);
+    }
+    atomic_store(&noise.over, true);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(wrong, 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +302,7 @@ int main(int argc, char **argv)
         PROVES(a_child_does_not_get_the_payload),
         PROVES(a_child_may_open_a_ring_of_its_own),
         PROVES(operations_under_way_end_in_the_parent),
+        PROVES(a_child_does_not_wait_for_threads_that_it_does_not_have),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
