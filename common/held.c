@@ -12,18 +12,18 @@
 
 size_t kula__held_bytes(const struct kula__cold *cold)
 {
-    const struct kula__region *region = cold->keeper;
+    /* Of what others may be freeing only the record may be looked at, and of a kula_pool the regions: they
+     * stay while it is listed. */
     switch ((enum kula__memory)cold->memory) {
     case KULA__MEMORY_CLASSED:
         return kula__size_class_bytes(cold->size_class);
     case KULA__MEMORY_LARGE:
+    case KULA__MEMORY_REGION:
         return (size_t)cold->size_class * KULA__POOL_PAGE;
     case KULA__MEMORY_VOUCHED:
         return cold->size_class;
-    case KULA__MEMORY_REGION:
-        return region->pages.bytes;
     case KULA__MEMORY_POOL:
-        return region->buffer_bytes;
+        return ((const struct kula__region *)cold->keeper)->buffer_bytes;
     case KULA__MEMORY_NONE:
         break;
     }

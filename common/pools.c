@@ -13,6 +13,9 @@
 #define COUNT_MAX       (UINT32_C(1) << 23)
 #define GROUP_COUNT_MAX (UINT32_C(1) << 15)
 
+/* The kernel registers that much at a time. */
+#define REGISTERED_MAX ((size_t)1 << 30)
+
 static int refuse(const struct kula_pool *pool, const char *operation)
 {
     if (!pool) {
@@ -95,23 +98,17 @@ static int init_waiting(struct kula_pool *pool)
     return 0;
 }
 
-/* Where a pool's log is: its ring's, or that of some ring of the thread that opens it. */
-static void choose_log(struct kula_pool *pool, const struct kula_ring *ring)
-{
-    const struct kula_ring *any = ring ? ring : kula__process_own_any();
-    if (any) {
-        pool->settings = any->settings;
-    }
-}
-
 static void configure(struct kula_pool *pool,
                       struct kula_ring *ring,
                       const struct kula_pool_config *config)
 {
     pool->home.alive = kula__process_generation();
-    pool->wishes = config->memory;
+    if (config->memory.size != 0) {
+        pool->wishes = config->memory; /* else none: the other fields mean nothing then */
+    }
     pool->buffer_bytes = (uint32_t)config->buffer_bytes;
     pool->count = config->count;
+    pool->step_max = UINT32_MAX;
     pool->count_max = config->count_max ? config->count_max : config->count;
     pool->traits = pool->wishes.flags & KULA_MEMORY_WIPE ? KULA__WIPED : 0;
     pool->shared = !ring;
@@ -121,7 +118,11 @@ static void configure(struct kula_pool *pool,
     kula__stock_lay_out(pool, config->flags & KULA_POOL_GROUP);
     pool->report.page_bytes = SIZE_MAX;
     pool->report.shortfall = "";
-    choose_log(pool, ring);
+    bool group = config->flags & KULA_POOL_GROUP; /* is one piece */
+    if ((pool->wishes.flags & KULA_MEMORY_REGISTERED) && !group) {
+        size_t most = REGISTERED_MAX / pool->stride;
+        pool->step_max = most > 0 ? (uint32_t)most : 1;
+    }
     if (ring) {
         pool->ring = ring;
         pool->next = ring->pools;
@@ -141,22 +142,13 @@ static void unlink_from_ring(struct kula_pool *pool)
     }
 }
 
-/* The kernel registers 1 GiB at a time; a group is one piece. */
-#define REGISTERED_MAX ((size_t)1 << 30)
-
-static bool make_first(struct kula_pool *pool, uint32_t flags)
+static bool make_first(struct kula_pool *pool)
 {
-    uint32_t wanted = pool->count;
-    if (pool->wishes.flags & KULA_MEMORY_REGISTERED && !(flags & KULA_POOL_GROUP) &&
-        wanted > REGISTERED_MAX / pool->stride) {
-        pool->count =
-            pool->stride < REGISTERED_MAX ? (uint32_t)(REGISTERED_MAX / pool->stride) : 1;
-    }
     uint32_t count_max = pool->count_max;
-    pool->count_max = wanted;
+    pool->count_max = pool->count;
     bool made = true;
     kula__stock_lock(pool);
-    while (made && pool->capacity < wanted) {
+    while (made && pool->capacity < pool->count) {
         made = kula__stock_grow(pool);
     }
     pool->count_max = count_max;
@@ -198,7 +190,7 @@ int kula_pool_open(struct kula_ring *ring,
         return error;
     }
     configure(pool, ring, config);
-    if (!make_first(pool, config->flags)) {
+    if (!make_first(pool)) {
         unlink_from_ring(pool);
         kula__stock_destroy(pool);
         return -ENOMEM;
@@ -226,8 +218,12 @@ static void list_held(const struct kula_pool *pool, uint64_t count)
     if (count == 0) {
         return;
     }
-    struct kula__held held = { .settings = &pool->settings, .left = count };
-    kula__log(&pool->settings, KULA_LOG_INFO,
+    /* The log of its ring, or of some ring of the thread that closes it. What was the log when the pool was
+     * opened may be gone, with its argument. */
+    static const struct kula__settings none;
+    const struct kula_ring *ring = pool->ring ? pool->ring : kula__process_own_any();
+    struct kula__held held = { .settings = ring ? &ring->settings : &none, .left = count };
+    kula__log(held.settings, KULA_LOG_INFO,
               "the pool is closed; %llu of its buffers are out: their memory stays until the "
               "last is free",
               (unsigned long long)count);
@@ -247,13 +243,14 @@ static int close_shared(struct kula_pool *pool)
 {
     pthread_mutex_lock(&pool->mutex);
     pool->closed = true;
+    /* So that nobody ends the pool while it is waited for and listed here. The log is a function of the
+     * program, and may free buffers. */
+    pool->held++;
     pthread_cond_broadcast(&pool->change);
     while (pool->waiting > 0 || pool->growing > 0) {
         pthread_cond_wait(&pool->change, &pool->mutex);
     }
-    uint64_t held = pool->held;
-    pool->held++; /* so that nobody ends the pool while it is listed; the log is a function of the
-                   * program, and it may free buffers */
+    uint64_t held = pool->held - 1;
     pthread_mutex_unlock(&pool->mutex);
     list_held(pool, held);
     pthread_mutex_lock(&pool->mutex);
@@ -267,9 +264,9 @@ static int close_shared(struct kula_pool *pool)
 
 static int close_own(struct kula_pool *pool)
 {
-    unlink_from_ring(pool);
     kula__stock_lock(pool);
     list_held(pool, pool->held);
+    unlink_from_ring(pool);
     return (int)kula__stock_orphan(pool);
 }
 

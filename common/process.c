@@ -22,9 +22,13 @@ static struct kula_ring *rings;     /* open ones; linked by next_ring */
 static struct kula_ring *graveyard; /* abandoned ones; linked by next_ring */
 static atomic_uint last_id;
 static atomic_uint generation = 1;
+static uint32_t settled =
+    1; /* the generation in which the table was used last; under list_mutex */
 
 /* The open rings of this thread, linked by next_own. A thread that ends leaves its rings to nobody. */
 static _Thread_local struct kula_ring *own_rings;
+static pthread_key_t thread_end; /* set where a thread has had rings: tells that it ends */
+static bool thread_end_made;
 
 /* Set while a function of the program runs on this thread on behalf of the library. */
 static _Thread_local bool in_program_function;
@@ -68,26 +72,59 @@ static void after_fork_in_child(void)
     unlock_after_fork();
 }
 
+/* The next thread may get the same thread pointer, and would pass for the owner. */
+static void leave_rings(void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&list_mutex);
+    for (struct kula_ring *ring = own_rings; ring; ring = ring->next_own) {
+        atomic_store_explicit(&ring->owner, KULA__OWNER_GONE, memory_order_relaxed);
+    }
+    own_rings = NULL;
+    for (struct kula_ring *ring = graveyard; ring; ring = ring->next_ring) {
+        if (kula__is_owner(ring)) {
+            atomic_store_explicit(&ring->owner, KULA__OWNER_GONE, memory_order_relaxed);
+        }
+    }
+    pthread_mutex_unlock(&list_mutex);
+}
+
 static void init_once(void)
 {
     once_error = kula__fault("pthread_atfork", ENOMEM);
     if (once_error == 0) {
         once_error = -pthread_atfork(before_fork, unlock_after_fork, after_fork_in_child);
     }
+    if (!thread_end_made) {
+        thread_end_made = pthread_key_create(&thread_end, leave_rings) == 0;
+    }
+}
+
+/* The library may be unloaded (dlclose) before the threads end that had rings. */
+__attribute__((__destructor__)) static void forget_thread_ends(void)
+{
+    if (thread_end_made) {
+        pthread_key_delete(thread_end);
+    }
 }
 
 int kula__process_init(void)
 {
     pthread_once(&once, init_once);
+    pthread_mutex_lock(&list_mutex);
     if (once_error != 0) {
-        /* Memory was short once: that need not be so for ever. */
-        pthread_mutex_lock(&list_mutex);
-        if (once_error != 0) {
-            init_once();
-        }
-        pthread_mutex_unlock(&list_mutex);
+        init_once(); /* memory was short once: that need not be so for ever */
     }
-    return once_error;
+    uint32_t current = kula__process_generation();
+    if (settled != current) {
+        /* A child that begins to use the library itself. The parent's buffers are not even mapped here,
+         * and what is mapped next may lie in their place. */
+        settled = current;
+        kula__slots_retire();
+    }
+    int error = once_error;
+    pthread_mutex_unlock(&list_mutex);
+    return error;
 }
 
 uint32_t kula__process_generation(void)
@@ -125,6 +162,10 @@ void kula__process_add(struct kula_ring *ring)
     pthread_mutex_unlock(&list_mutex);
     ring->next_own = own_rings;
     own_rings = ring;
+    if (thread_end_made) {
+        /* failing, it only means that an ended thread's rings are not told from a new one's */
+        (void)pthread_setspecific(thread_end, &thread_end);
+    }
 }
 
 void kula__process_remove(struct kula_ring *ring)
@@ -238,6 +279,11 @@ int kula__not_owner_for(const struct kula_ring *ring, const char *operation, uin
         kula__misuse(operation, word,
                      "the ring belongs to the parent process: open one in the child");
         return -EOWNERDEAD;
+    }
+    if (owner == KULA__OWNER_GONE) {
+        kula__misuse(operation, word,
+                     "the thread that opened the ring has ended: it should have closed it");
+        return -EPERM;
     }
     if (owner == KULA__OWNER_CALLS_OUT || kula__in_program_function()) {
         kula__misuse(

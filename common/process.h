@@ -10,7 +10,8 @@ uint32_t kula__process_ring_id(void);
 /* Never 0, and another number in a child of fork(): what was made before belongs to its parent. */
 uint32_t kula__process_generation(void);
 
-/* Installs the fork handlers once. 0 or a negative errno. */
+/* Before a ring or a pool is made: installs the fork handlers once, and in a child ends what was its
+ * parent's. 0 or a negative errno. */
 int kula__process_init(void);
 
 /* The lists of rings, which a child of fork() disowns. */

@@ -81,6 +81,9 @@ static inline void kula__list_splice(struct kula__list *target, struct kula__lis
 /* In ring->owner while a function of the program runs on the owner's own thread. */
 #define KULA__OWNER_CALLS_OUT ((uintptr_t)1)
 
+/* There for good after the owner's thread has ended without closing the ring. */
+#define KULA__OWNER_GONE ((uintptr_t)2)
+
 struct kula__settings { /* config, environment and mask, resolved */
     uint32_t flags;     /* enum kula_config_flags, and KULA__SETTING_STRICT */
     uint32_t entries;
@@ -118,8 +121,7 @@ static_assert(offsetof(struct kula__landed, private_holder) ==
 struct kula_ring {
     /* --- handing over --- */
     _Atomic uintptr_t
-        owner;   /* kula__thread_self() of the owner; 0 in a child; 1 while a function of the
-                      * program runs on the owner's thread */
+        owner;   /* kula__thread_self() of the owner; 0 in a child; else one of those above */
     uint32_t id; /* unique in the process, never 0 */
     uint32_t in_flight; /* accepted and not finished, whoever has it; detached ones as well */
     struct kula__list
@@ -207,7 +209,7 @@ static inline uint32_t kula__event_count(const struct kula_ring *ring)
     return (uint32_t)(ring->landed_end - ring->landed_next) + ring->done_count;
 }
 
-/* A number that is different for every live thread and never 0 or 1. Every call asks for it, and in a
+/* A number that is different for every live thread and never 0, 1 or 2. Every call asks for it, and in a
  * shared library the default for thread-local variables is a call of its own (11 instructions). */
 #if defined __GNUC__ && !defined __clang__ && __GNUC__ >= 11 && \
     (defined __x86_64__ || defined __aarch64__)

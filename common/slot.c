@@ -180,6 +180,25 @@ void kula__slots_visit(uint32_t ring_id,
     }
 }
 
+void kula__slots_retire(void)
+{
+    const uint64_t nobodys = (uint64_t)KULA__HELD_BY_NOBODY << KULA__INDEX_BITS;
+    uint32_t made = atomic_load_explicit(&chunks_made, memory_order_acquire);
+    for (uint32_t chunk = 1; chunk < made; chunk++) {
+        if (!atomic_load_explicit(&chunks[chunk].home, memory_order_relaxed)) {
+            continue;
+        }
+        struct kula__slot *slot = kula__slot_at(chunk * KULA__CHUNK_SLOTS);
+        for (uint32_t i = 0; i < KULA__CHUNK_SLOTS; i++, slot++) {
+            /* read first: a page that is not written stays the parent's, too */
+            uint64_t word = atomic_load_explicit(&slot->word, memory_order_relaxed);
+            if (word != 0 && (word & nobodys) != nobodys) {
+                atomic_store_explicit(&slot->word, word | nobodys, memory_order_relaxed);
+            }
+        }
+    }
+}
+
 void kula__slots_lock(void)
 {
     pthread_mutex_lock(&chunk_mutex);

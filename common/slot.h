@@ -210,7 +210,7 @@ struct kula__cold {
                    * scope, or NULL */
     kula_release_fn release; /* VOUCHED: the function, or NULL */
     uint32_t
-        size_class; /* CLASSED: which list of the pool; LARGE: bytes mapped / page size; VOUCHED: bytes;
+        size_class; /* CLASSED: which list of the pool; LARGE, REGION: bytes mapped / 4096; VOUCHED: bytes;
                      * POOL: the how-manieth of its region */
 
     struct kula__slot *vec_first; /* VEC: members, linked by next */
@@ -355,6 +355,11 @@ void kula__chunks_fini(struct kula__chunks *set);
 void kula__slots_visit(uint32_t ring_id,
                        void (*visit)(struct kula__slot *slot, void *arg),
                        void *arg);
+
+/* Ends all that has come with the copy of the table that a child of fork() got: every handle, operation
+ * and event of the parent's is stale in the child from then on, and no record of it is ever given out
+ * there. Before the child takes its first record. */
+void kula__slots_retire(void);
 
 /* Keep the table still while fork() copies it. */
 void kula__slots_lock(void);

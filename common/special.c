@@ -84,6 +84,7 @@ static struct kula__slot *take_region(struct kula_ring *ring,
     cold->base = slot->data;
     cold->base_capacity = (uint32_t)size;
     cold->memory = KULA__MEMORY_REGION;
+    cold->size_class = (uint32_t)(region->pages.bytes / KULA__POOL_PAGE);
     cold->traits = (uint8_t)((region->registered ? KULA__REGISTERED : 0) |
                              (wishes->flags & KULA_MEMORY_WIPE ? KULA__WIPED : 0));
     cold->parent = NULL;

@@ -166,7 +166,7 @@ void kula__stock_lay_out(struct kula_pool *pool, bool group)
     bool ordinary = !group && !(pool->wishes.flags & ~(uint32_t)KULA_MEMORY_WIPE) &&
                     alignment <= KULA__POOL_PAGE;
     if (kula__watching() && ordinary) {
-        bytes = kula__watch_lay_out(bytes, alignment == KULA__POOL_PAGE, &pool->front);
+        bytes = kula__watch_lay_out(bytes, alignment > KULA__POOL_LINE, &pool->front);
     }
     pool->stride = (bytes + alignment - 1) & ~(alignment - 1);
 }
@@ -252,10 +252,20 @@ static void add_region(struct kula_pool *pool,
     pool->free = records;
 }
 
+/* How many to make now; 0: it is as large as it may be. Each region has its records to itself, in whole
+ * chunks: a pool that grew by one buffer at a time would use up the records of the process. So a large
+ * one takes larger steps. */
+static uint32_t next_step(const struct kula_pool *pool)
+{
+    uint64_t step = pool->promised / 8 > pool->count ? pool->promised / 8 : pool->count;
+    uint64_t left = pool->count_max - pool->promised;
+    step = step < pool->step_max ? step : pool->step_max;
+    return (uint32_t)(step < left ? step : left);
+}
+
 bool kula__stock_grow(struct kula_pool *pool)
 {
-    uint64_t left = pool->count_max - pool->promised;
-    uint32_t count = left < pool->count ? (uint32_t)left : pool->count;
+    uint32_t count = next_step(pool);
     if (count == 0) {
         return false;
     }
@@ -403,5 +413,9 @@ kula_buf kula__stock_take(struct kula_pool *pool, bool patient, int64_t end_ns)
         pool->waited += waited;
     }
     pool->failures += !buffer;
+    if (!buffer && pool->shared && pool->free && pool->waiting > 0) {
+        pthread_cond_signal(
+            &pool->change); /* it may have been for this thread, and is not used up */
+    }
     return buffer;
 }

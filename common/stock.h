@@ -27,7 +27,8 @@ struct kula_pool {
     /* --- as opened --- */
     struct kula_memory wishes;
     uint32_t buffer_bytes;
-    uint32_t count; /* by how many it grows */
+    uint32_t count;    /* by how many it grows, at least */
+    uint32_t step_max; /* at most */
     uint32_t count_max;
     uint8_t traits; /* of every buffer */
     bool shared;
@@ -36,7 +37,6 @@ struct kula_pool {
     uintptr_t thread;       /* of the ring's owner */
     struct kula_ring *ring; /* NULL: shared, or gone */
     struct kula_pool *next; /* in ring->pools */
-    struct kula__settings settings; /* for the log */
 
     /* --- the owner's, or under the mutex --- */
     struct kula__slot *free;

@@ -24,7 +24,9 @@ int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot);
  * here and now: better late than never. What may wait for ever for somebody else is refused, -ENOMEM:
  * nothing could stop it, no cancel, no deadline, and the ring's thread would wait with it. (-EAGAIN would
  * say that the program had asked not to wait.) `kind` is what the descriptor is. */
-void kula__workers_give(struct kula_ring *ring, struct kula__slot *slot, enum kula__fd_kind kind);
+void kula__workers_give(struct kula_ring *ring,
+                        struct kula__slot *slot,
+                        enum kula__fd_kind kind);
 
 /* The result of an operation that has come home, once, and its offset is where it was: the result has
  * travelled in its place, and KULA_FULL goes on from there. Thread: owner. */

@@ -44,7 +44,8 @@ struct kula_pool_config {
 /* Opens a pool. With a ring it belongs to the ring's thread and costs no lock; without (NULL) any
  * thread may take and free, under a lock that is never held while memory is being mapped.
  *
- * Sizes:   count buffers at once; it grows by regions of about as many, up to count_max
+ * Sizes:   count buffers at once; it grows by regions of as many, or of an eighth of what
+ *          there is when that is more, up to count_max
  * Owner:   *ret_pool is yours until kula_pool_close; it may outlive its ring
  * Errors:  -EINVAL a field is impossible, or a group without a ring; -ENOMEM; -EPERM, -EOWNERDEAD
  *          (misuse)

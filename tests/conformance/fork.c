@@ -198,6 +198,72 @@ static void a_child_may_open_a_ring_of_its_own(void **state)
     retire(ring, &fd, 1);
 }
 
+static void hear_of_release(void *arg, void *memory, size_t size)
+{
+    (void)memory;
+    (void)size;
+    ++*(int *)arg;
+}
+
+static int use_the_parents_handles(struct family *family)
+{
+    struct kula_config config = harness_config();
+    struct kula_ring *ring = NULL;
+    unsigned before = harness_misuses();
+    if (kula_open(&config, &ring) != 0) {
+        return 1;
+    }
+    /* Of the size and the alignment of the parent's, so that it may well lie in its place. */
+    kula_buf mine = kula_alloc(ring, 8192);
+    memset(kula_bytes(mine), 'c', 8192);
+    kula_buf parents = family->held;
+    const bool right[] = {
+        kula_bytes(parents) == NULL,
+        kula_read(ring, family->fd, &parents, 10, 0, NULL) == 0,
+        kula_outstanding(ring) == 0,
+        kula_cancel(ring, family->pending) == -ENOENT,
+        harness_misuses() - before == 2,
+    };
+    for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
+        if (!right[i]) {
+            return 2 + (int)i;
+        }
+    }
+    for (int i = 0; i < 8192; i++) {
+        if (kula_bytes(mine)[i] != 'c') {
+            return 20;
+        }
+    }
+    kula_free(&mine);
+    return kula_close(&ring, KULA_FOREVER) == 0 ? 0 : 21;
+}
+
+/* Where the parent's memory was a child has a hole, and its own next mapping may fill it. */
+static void a_ring_of_the_child_does_not_take_the_parents_buffers(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct family family = { .ring = ring };
+    static unsigned char memory[8192];
+    int releases = 0;
+    family.fd = make_file("of the parent");
+    kula_buf buffers[2] = { buffer_pattern(ring, 8192, 1),
+                            kula_vouch(ring, memory, sizeof memory, hear_of_release,
+                                       &releases) };
+    family.pending = kula_timer(ring, PATIENCE_NS, NULL);
+    for (int i = 0; i < 2; i++) {
+        family.held = buffers[i];
+        assert_int_equal(run_child(&family, use_the_parents_handles), 0);
+    }
+    assert_int_equal(kula_bytes(buffers[0])[8191], pattern_byte(8191, 1));
+    assert_int_equal(releases, 0);
+    for (int i = 0; i < 2; i++) {
+        kula_free(&buffers[i]);
+    }
+    assert_int_equal(releases, 1);
+    assert_int_equal(kula_cancel(ring, family.pending), 0);
+    retire(ring, &family.fd, 1);
+}
+
 static int leave(struct family *family)
 {
     (void)family;
@@ -268,7 +334,8 @@ static void *misuse_for_ever(void *arg)
 
 static int ask_once(struct family *family)
 {
-    alarm(20); /* a lock that somebody had when the process was copied would never be given back */
+    alarm(
+        20); /* a lock that somebody had when the process was copied would never be given back */
     return kula_nop(family->ring, NULL) == 0 ? 0 : 1;
 }
 
@@ -301,6 +368,7 @@ int main(int argc, char **argv)
         PROVES(every_call_of_a_child_is_refused),
         PROVES(a_child_does_not_get_the_payload),
         PROVES(a_child_may_open_a_ring_of_its_own),
+        PROVES(a_ring_of_the_child_does_not_take_the_parents_buffers),
         PROVES(operations_under_way_end_in_the_parent),
         PROVES(a_child_does_not_wait_for_threads_that_it_does_not_have),
     };
