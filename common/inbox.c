@@ -91,10 +91,19 @@ void kula__inbox_drain(struct kula_ring *ring)
     }
 }
 
+static bool is_the_parents(const struct kula_ring *ring)
+{
+    /* relaxed: 0 is seen by a child only, which has one thread */
+    return atomic_load_explicit(&ring->owner, memory_order_relaxed) == 0;
+}
+
 int kula_wake(struct kula_ring *ring)
 {
     if (!ring) {
         return -EINVAL;
+    }
+    if (is_the_parents(ring)) {
+        return -EOWNERDEAD; /* without a word to the hook, which a signal handler must not meet */
     }
     atomic_store(&ring->woken, 1);
     wake(ring);
@@ -134,39 +143,11 @@ void kula__message_return(struct kula_ring *ring, struct kula__slot *slot, uint6
     pthread_mutex_unlock(&ring->message_mutex);
 }
 
-/* `word` may be 0 where a buffer is wanted. */
-static int post(struct kula_ring *ring,
-                uint64_t word,
-                enum kula__kind wanted,
-                int32_t value,
-                void *pointer,
-                const void *place)
+static void deliver(struct kula_ring *ring,
+                    struct kula__slot *slot,
+                    int32_t value,
+                    void *pointer)
 {
-    struct kula__slot *slot;
-    /* relaxed: 0 is seen by a child only, which has one thread */
-    bool dead = ring && atomic_load_explicit(&ring->owner, memory_order_relaxed) == 0;
-    if (!ring || dead) {
-        int error = kula__not_owner(ring, "kula_post");
-        if (!ring) {
-            kula__handle_free(word, wanted, "kula_post",
-                              place); /* no ring that could pass it on */
-        }
-        return error;
-    }
-    if (word || wanted == KULA__KIND_REF) {
-        slot = kula__withdraw(word, wanted, "kula_post");
-        if (!slot) {
-            return -EINVAL;
-        }
-        if (kula__watching()) {
-            kula__watch_away(slot, KULA__TRANSFER_NONE, "kula_post", place);
-        }
-    } else {
-        slot = message_take(ring);
-        if (!slot) {
-            return -ENOBUFS;
-        }
-    }
     slot->operation = KULA__OP_MESSAGE;
     slot->attention = 0;
     slot->fd = -1;
@@ -174,6 +155,44 @@ static int post(struct kula_ring *ring,
     slot->result = value;
     slot->event_flags = KULA_EVENT_MESSAGE;
     kula__inbox_push(ring, slot);
+}
+
+static int post(struct kula_ring *ring,
+                uint64_t word,
+                enum kula__kind wanted,
+                int32_t value,
+                void *pointer,
+                const void *place)
+{
+    if (!ring || is_the_parents(ring)) {
+        int error = kula__not_owner(ring, "kula_post");
+        if (!ring) {
+            kula__handle_free(word, wanted, "kula_post",
+                              place); /* no ring that could pass it on */
+        }
+        return error;
+    }
+    struct kula__slot *slot = kula__withdraw(word, wanted, "kula_post");
+    if (!slot) {
+        return -EINVAL;
+    }
+    if (kula__watching()) {
+        kula__watch_away(slot, KULA__TRANSFER_NONE, "kula_post", place);
+    }
+    deliver(ring, slot, value, pointer);
+    return 0;
+}
+
+int kula_post_value_(struct kula_ring *ring, int32_t value, void *pointer)
+{
+    if (!ring || is_the_parents(ring)) {
+        return kula__not_owner(ring, "kula_post");
+    }
+    struct kula__slot *slot = message_take(ring);
+    if (!slot) {
+        return -ENOBUFS;
+    }
+    deliver(ring, slot, value, pointer);
     return 0;
 }
 

@@ -227,6 +227,13 @@ static inline uintptr_t kula__thread_self(void)
 }
 #endif
 
+/* What an event says of the thread that it belongs to. Of two threads the low halves may be the same, if
+ * they lie 4 GiB apart; then one is not told from the other. */
+static inline uint32_t kula__thread_mark(void)
+{
+    return (uint32_t)kula__thread_self();
+}
+
 static inline bool kula__is_owner(const struct kula_ring *ring)
 {
     /* relaxed: only the owner's own writes can make it equal */

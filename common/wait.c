@@ -295,17 +295,32 @@ static inline void leave_event(struct kula__slot *slot)
     kula__slot_claim(slot, 0);
 }
 
+/* The record of an event that is current, for its owner; NULL, and reported, for one that is over, copied
+ * or forged, and on another thread: its owner may end it at the same time. */
+static struct kula__slot *current(const struct kula_event *event, const char *operation)
+{
+    uint64_t holder = event->private_holder;
+    struct kula__slot *slot = pulled(holder);
+    if (!slot) {
+        kula__misuse(operation, holder, "the event is over, copied or forged");
+        return NULL;
+    }
+    if (event->private_thread != kula__thread_mark()) {
+        kula__misuse(operation, holder,
+                     "the event belongs to a ring of another thread: take its buffer there, and "
+                     "send it with kula_post");
+        return NULL;
+    }
+    return slot;
+}
+
 /* Whatever kula_take does not do itself; `wanted` is BUFFER or REF. */
 static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
                                                        enum kula__kind wanted)
 {
     uint64_t holder = event->private_holder;
-    if (holder == 0) {
-        return NULL;
-    }
-    struct kula__slot *slot = pulled(holder);
+    struct kula__slot *slot = holder ? current(event, "kula_take") : NULL;
     if (!slot) {
-        kula__misuse("kula_take", holder, "the event is over, copied or forged");
         return NULL;
     }
     if (slot->kind == wanted ||
@@ -347,7 +362,7 @@ kula_buf kula_take(struct kula_event *event)
             (KULA__VALIDATES &&
              (!slot ||
               atomic_load_explicit(&slot->word, memory_order_acquire) != holder + KULA__STEP ||
-              slot->next != slot)) ||
+              slot->next != slot || event->private_thread != kula__thread_mark())) ||
             slot->kind > KULA__KIND_LARGE)) {
         return take_slowly(event, KULA__KIND_BUFFER);
     }
@@ -356,15 +371,17 @@ kula_buf kula_take(struct kula_event *event)
     return kula__word_handle(kula__word_take(slot, holder));
 }
 
-/* The record of an event that is current; NULL for one that is over, copied late or forged. */
-static struct kula__slot *current(const struct kula_event *event)
+/* The record of an event that may have something to show besides its result. */
+static struct kula__slot *shown(const struct kula_event *event, const char *operation)
 {
-    return event ? pulled(event->private_holder) : NULL;
+    /* one that has no record (any more) has nothing to show, and that is no misuse */
+    bool has_record = event && event->private_holder && pulled(event->private_holder);
+    return has_record ? current(event, operation) : NULL;
 }
 
 const struct sockaddr *kula_event_address(const struct kula_event *event, uint32_t *ret_length)
 {
-    const struct kula__slot *slot = current(event);
+    const struct kula__slot *slot = shown(event, "kula_event_address");
     const struct kula__address_block *block = NULL;
     if (slot && slot->operation == KULA__OP_ACCEPT && slot->result >= 0 &&
         (slot->attention & KULA__BLOCK)) {
@@ -378,7 +395,7 @@ const struct sockaddr *kula_event_address(const struct kula_event *event, uint32
 
 const struct kula_stat *kula_event_stat(const struct kula_event *event)
 {
-    struct kula__slot *slot = current(event);
+    struct kula__slot *slot = shown(event, "kula_event_stat");
     if (!slot || slot->operation != KULA__OP_STATX || slot->result < 0 ||
         !(slot->attention & KULA__BLOCK)) {
         return NULL;

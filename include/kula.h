@@ -346,7 +346,7 @@ struct kula_event {
     void *user;              /* as given when the operation was handed over */
     uint64_t private_holder; /* for kula_take; not for programs */
     int32_t error; /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
-    uint32_t reserved;
+    uint32_t private_thread; /* likewise: whose ring it is */
 };
 
 /* Hands everything queued so far to the kernel, without waiting. Calling it is never needed before
@@ -390,7 +390,7 @@ KULA_API struct kula_event *kula_next(struct kula_ring *ring);
  *
  * Sizes:   none
  * Owner:   the buffer is yours
- * Errors:  NULL: no buffer (left); stale or forged event (misuse)
+ * Errors:  NULL: no buffer (left); stale or forged event, wrong thread (misuse)
  * Thread:  owner
  * Kernel:  none */
 KULA_API kula_buf kula_take(struct kula_event *event) KULA_BUF_OWNED_;
@@ -399,7 +399,7 @@ KULA_API kula_buf kula_take(struct kula_event *event) KULA_BUF_OWNED_;
  *
  * Sizes:   *ret_length in bytes, 0 when there is no address
  * Owner:   the ring's; valid until the next kula_next
- * Errors:  NULL when the event carries no address
+ * Errors:  NULL when the event carries no address; wrong thread (misuse)
  * Thread:  owner
  * Kernel:  none */
 KULA_API const struct sockaddr *kula_event_address(const struct kula_event *event,
@@ -409,7 +409,7 @@ KULA_API const struct sockaddr *kula_event_address(const struct kula_event *even
  *
  * Sizes:   none
  * Owner:   the ring's; valid until the next kula_next
- * Errors:  NULL when the event carries none
+ * Errors:  NULL when the event carries none; wrong thread (misuse)
  * Thread:  owner
  * Kernel:  none */
 KULA_API const struct kula_stat *kula_event_stat(const struct kula_event *event);
@@ -443,7 +443,7 @@ KULA_API int kula_pollable(struct kula_ring *ring);
  *
  * Sizes:   none
  * Owner:   none
- * Errors:  0; -EINVAL NULL ring
+ * Errors:  0; -EINVAL NULL ring; -EOWNERDEAD in a child after fork; neither is told to the misuse hook
  * Thread:  any, as long as the ring is not being closed
  * Kernel:  at most one write(2) to an eventfd */
 KULA_API int kula_wake(struct kula_ring *ring);
@@ -456,7 +456,7 @@ KULA_API int kula_wake(struct kula_ring *ring);
  * Owner:   the buffer is the receiving ring's, then its owner's (with a NULL ring it goes back to its
  *          pool); `pointer` passes through
  * Errors:  0; -ENOBUFS the receiver has too many waiting messages (never with a buffer); -EINVAL a
- *          NULL ring, or an empty, stale or forged handle (misuse)
+ *          NULL ring, or an empty, stale or forged handle; -EOWNERDEAD in a child after fork (misuse)
  * Thread:  any; posting to a ring that is being closed at the same time is the program's error
  * Kernel:  at most one write(2) to an eventfd, and only when the receiver sleeps */
 KULA_INLINE_ int kula_post(struct kula_ring *ring,
@@ -464,12 +464,13 @@ KULA_INLINE_ int kula_post(struct kula_ring *ring,
                            int32_t value,
                            void *pointer)
 {
-    kula_buf held = NULL;
-    if (buffer) {
-        held = *buffer;
-        KULA_CHECK_LIVE_(held);
-        *buffer = NULL;
+    if (!buffer) {
+        KULA_ESCAPE_(pointer);
+        return kula_post_value_(ring, value, pointer);
     }
+    kula_buf held = *buffer;
+    KULA_CHECK_LIVE_(held);
+    *buffer = NULL;
     KULA_ESCAPE_(pointer);
     return kula_post_(ring, held, value, pointer);
 }

@@ -72,7 +72,8 @@ KULA_API kula_op kula_send_(struct kula_ring *ring,
                             int msg_flags,
                             void *user) KULA_TAKES_(3) KULA_NONNULL_(3);
 KULA_API int kula_post_(struct kula_ring *ring, kula_buf buffer, int32_t value, void *pointer)
-    KULA_TAKES_(2);
+    KULA_TAKES_(2) KULA_NONNULL_(2);
+KULA_API int kula_post_value_(struct kula_ring *ring, int32_t value, void *pointer);
 KULA_API void kula_join_(const struct kula_buf_s *first, kula_buf second) KULA_TAKES_(2)
     KULA_NONNULL_(2);
 

@@ -249,6 +249,24 @@ static void messages_that_nobody_pulled_are_consumed_by_the_close(void **state)
     harness_close(&other);
 }
 
+/* NULL says that no buffer travels along; an empty variable says that the program is wrong about it. */
+static void posting_an_empty_variable_is_misuse_and_sends_nothing(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    kula_buf buffer = buffer_text(ring, "once");
+    kula_buf *volatile same = &buffer; /* or the compiler would say so */
+    assert_int_equal(kula_post(ring, same, 1, NULL), 0);
+    assert_int_equal(kula_post(ring, same, 2, NULL), -EINVAL);
+    assert_int_equal(kula_wait(ring, 0), 1);
+    struct kula_event *event = kula_next(ring);
+    assert_result(event->result, 1);
+    buffer = kula_take(event);
+    assert_memory_equal(kula_bytes(buffer), "once", 4);
+    kula_free(&buffer);
+    assert_null(kula_next(ring));
+    harness_context(state)->misuses_expected = 1;
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +278,7 @@ int main(int argc, char **argv)
         PROVES(messages_of_four_threads_are_neither_lost_nor_doubled_nor_reordered),
         PROVES(a_buffer_goes_round_through_another_thread_many_times),
         PROVES(messages_that_nobody_pulled_are_consumed_by_the_close),
+        PROVES(posting_an_empty_variable_is_misuse_and_sends_nothing),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
