@@ -14,14 +14,14 @@ struct kula__slot *kula__operation_find(const struct kula_ring *ring, kula_op op
     return NULL;
 }
 
-/* kula_next marks the record whose event it gives out by linking it to itself; so does whoever lands
+/* kula_next marks the record whose event it gives out (kula__pulled_mark); so does whoever lands
  * one, and those are asked for elsewhere. */
 struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op)
 {
     struct kula__slot *slot = op ? kula__slot_find(op) : NULL;
     if (slot && kula__slot_is_with(slot, ring->id) &&
         kula__slot_word(slot) == op + KULA__STEP &&
-        kula__word_holder(op) == KULA__HELD_BY_RING && slot->next != slot) {
+        kula__word_holder(op) == KULA__HELD_BY_RING && !kula__is_pulled(slot)) {
         return slot;
     }
     return NULL;

@@ -218,7 +218,8 @@ void kula__recycle(struct kula_ring *ring, struct kula__slot *slot)
         kula__message_return(ring, slot, operation);
         break;
     default:
-        slot->next = NULL; /* a root that references keep goes into no list: not "pulled" any more */
+        slot->next =
+            NULL; /* a root that references keep goes into no list: not "pulled" any more */
         kula__slot_claim(slot, 0);
         kula__slot_return(slot, operation);
         break;

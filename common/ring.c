@@ -73,7 +73,6 @@ static int ring_make(const struct kula__request *request, struct kula_ring **ret
         return error;
     }
     atomic_store_explicit(&ring->owner, kula__thread_self(), memory_order_relaxed);
-    ring->event.private_thread = kula__thread_mark();
     *ret_ring = ring;
     return 0;
 }

@@ -227,11 +227,16 @@ static inline uintptr_t kula__thread_self(void)
 }
 #endif
 
-/* What an event says of the thread that it belongs to. Of two threads the low halves may be the same, if
- * they lie 4 GiB apart; then one is not told from the other. */
-static inline uint32_t kula__thread_mark(void)
+/* A record whose event was pulled, or has landed, and is not over has the owner's thread where others have
+ * their next one: so whether kula_take may have it, and on this thread, is one question. */
+static inline struct kula__slot *kula__pulled_mark(void)
 {
-    return (uint32_t)kula__thread_self();
+    return (struct kula__slot *)kula__thread_self();
+}
+
+static inline bool kula__is_pulled(const struct kula__slot *slot)
+{
+    return slot->next == kula__pulled_mark();
 }
 
 static inline bool kula__is_owner(const struct kula_ring *ring)

@@ -78,7 +78,8 @@ kula_op kula__hand_over_refused(struct kula_ring *ring,
     /* Only now is the record ours to look at. */
     if (slot->kind > KULA__KIND_VEC) {
         kula__word_hand_back(slot, word); /* a scope */
-        kula__misuse(name, word, "a handle of another kind: not a buffer, a reference or a vec");
+        kula__misuse(name, word,
+                     "a handle of another kind: not a buffer, a reference or a vec");
         return 0;
     }
     if (error == -EINVAL) {

@@ -180,15 +180,15 @@ int kula_submit(struct kula_ring *ring)
 
 /* ---- Events ------------------------------------------------------------------------------- */
 
-/* The record whose event has been pulled, or has landed, and is not over; NULL: there is none, and if
- * there was a buffer it was taken and may be anywhere by now. */
+/* The record whose event has been pulled, or has landed, and is not over; NULL: there is none for this
+ * thread, and if there was a buffer it was taken and may be anywhere by now. */
 static struct kula__slot *pulled(uint64_t holder)
 {
     struct kula__slot *slot = kula__slot_find(holder);
     /* acquire: the event may be a copy that another thread has brought here */
     uint64_t word = slot ? atomic_load_explicit(&slot->word, memory_order_acquire) : 0;
     bool done = word == holder + KULA__STEP && kula__word_holder(word) == KULA__HELD_BY_EVENT;
-    return done && slot->next == slot ? slot : NULL;
+    return done && kula__is_pulled(slot) ? slot : NULL;
 }
 
 void kula__event_end(struct kula_ring *ring)
@@ -222,7 +222,7 @@ static inline struct kula_event *pull(struct kula_ring *ring, struct kula__slot 
     event->error = 0;
     ring->grounded = false;
     event->private_holder = operation;
-    slot->next = slot; /* pulled: kula_take may have it */
+    slot->next = kula__pulled_mark(); /* kula_take may have it */
     return event;
 }
 
@@ -295,32 +295,18 @@ static inline void leave_event(struct kula__slot *slot)
     kula__slot_claim(slot, 0);
 }
 
-/* The record of an event that is current, for its owner; NULL, and reported, for one that is over, copied
- * or forged, and on another thread: its owner may end it at the same time. */
-static struct kula__slot *current(const struct kula_event *event, const char *operation)
-{
-    uint64_t holder = event->private_holder;
-    struct kula__slot *slot = pulled(holder);
-    if (!slot) {
-        kula__misuse(operation, holder, "the event is over, copied or forged");
-        return NULL;
-    }
-    if (event->private_thread != kula__thread_mark()) {
-        kula__misuse(operation, holder,
-                     "the event belongs to a ring of another thread: take its buffer there, and "
-                     "send it with kula_post");
-        return NULL;
-    }
-    return slot;
-}
-
 /* Whatever kula_take does not do itself; `wanted` is BUFFER or REF. */
 static __attribute__((__noinline__)) void *take_slowly(struct kula_event *event,
                                                        enum kula__kind wanted)
 {
     uint64_t holder = event->private_holder;
-    struct kula__slot *slot = holder ? current(event, "kula_take") : NULL;
+    if (holder == 0) {
+        return NULL;
+    }
+    struct kula__slot *slot = pulled(holder);
     if (!slot) {
+        kula__misuse("kula_take", holder,
+                     "the event is over, copied or forged, or of a ring of another thread");
         return NULL;
     }
     if (slot->kind == wanted ||
@@ -362,7 +348,7 @@ kula_buf kula_take(struct kula_event *event)
             (KULA__VALIDATES &&
              (!slot ||
               atomic_load_explicit(&slot->word, memory_order_acquire) != holder + KULA__STEP ||
-              slot->next != slot || event->private_thread != kula__thread_mark())) ||
+              !kula__is_pulled(slot))) ||
             slot->kind > KULA__KIND_LARGE)) {
         return take_slowly(event, KULA__KIND_BUFFER);
     }
@@ -371,17 +357,15 @@ kula_buf kula_take(struct kula_event *event)
     return kula__word_handle(kula__word_take(slot, holder));
 }
 
-/* The record of an event that may have something to show besides its result. */
-static struct kula__slot *shown(const struct kula_event *event, const char *operation)
+/* The record of an event that is current; NULL for one that is over, copied late or forged. */
+static struct kula__slot *current(const struct kula_event *event)
 {
-    /* one that has no record (any more) has nothing to show, and that is no misuse */
-    bool has_record = event && event->private_holder && pulled(event->private_holder);
-    return has_record ? current(event, operation) : NULL;
+    return event ? pulled(event->private_holder) : NULL;
 }
 
 const struct sockaddr *kula_event_address(const struct kula_event *event, uint32_t *ret_length)
 {
-    const struct kula__slot *slot = shown(event, "kula_event_address");
+    const struct kula__slot *slot = current(event);
     const struct kula__address_block *block = NULL;
     if (slot && slot->operation == KULA__OP_ACCEPT && slot->result >= 0 &&
         (slot->attention & KULA__BLOCK)) {
@@ -395,7 +379,7 @@ const struct sockaddr *kula_event_address(const struct kula_event *event, uint32
 
 const struct kula_stat *kula_event_stat(const struct kula_event *event)
 {
-    struct kula__slot *slot = shown(event, "kula_event_stat");
+    struct kula__slot *slot = current(event);
     if (!slot || slot->operation != KULA__OP_STATX || slot->result < 0 ||
         !(slot->attention & KULA__BLOCK)) {
         return NULL;

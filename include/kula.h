@@ -346,7 +346,7 @@ struct kula_event {
     void *user;              /* as given when the operation was handed over */
     uint64_t private_holder; /* for kula_take; not for programs */
     int32_t error; /* with KULA_EVENT_ERROR: the negative errno that stopped it; else 0 */
-    uint32_t private_thread; /* likewise: whose ring it is */
+    uint32_t reserved;
 };
 
 /* Hands everything queued so far to the kernel, without waiting. Calling it is never needed before
@@ -399,7 +399,7 @@ KULA_API kula_buf kula_take(struct kula_event *event) KULA_BUF_OWNED_;
  *
  * Sizes:   *ret_length in bytes, 0 when there is no address
  * Owner:   the ring's; valid until the next kula_next
- * Errors:  NULL when the event carries no address; wrong thread (misuse)
+ * Errors:  NULL when the event carries no address, or on another thread
  * Thread:  owner
  * Kernel:  none */
 KULA_API const struct sockaddr *kula_event_address(const struct kula_event *event,
@@ -409,7 +409,7 @@ KULA_API const struct sockaddr *kula_event_address(const struct kula_event *even
  *
  * Sizes:   none
  * Owner:   the ring's; valid until the next kula_next
- * Errors:  NULL when the event carries none; wrong thread (misuse)
+ * Errors:  NULL when the event carries none, or on another thread
  * Thread:  owner
  * Kernel:  none */
 KULA_API const struct kula_stat *kula_event_stat(const struct kula_event *event);

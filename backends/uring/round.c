@@ -170,6 +170,7 @@ static inline const struct io_uring_cqe *land_transfers(const struct io_uring_cq
     /* whatever the operation: of those that have a plain buffer only these have no attention bit */
     const uint32_t any = kula__uring_plain_nature(UINT8_MAX, KULA__KIND_NONE);
     const uint32_t transfer = kula__uring_plain_nature(UINT8_MAX, KULA__KIND_BUFFER);
+    struct kula__slot *mark = kula__pulled_mark();
     struct kula__landed *to = *landed;
     do {
         uint64_t word = cqe->user_data;
@@ -183,7 +184,7 @@ static inline const struct io_uring_cqe *land_transfers(const struct io_uring_cq
         to->user = slot->user;
         to->private_holder = word;
         kula__word_finish(slot, word);
-        slot->next = slot;
+        slot->next = mark;
         cqe++;
         to++;
     } while (cqe != end);

@@ -183,11 +183,11 @@ static void a_forged_event_gives_nothing(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     kula_buf mine = buffer_text(ring, "mine");
-    struct kula_event forged = { .op = 77, .private_thread = 1 };
+    struct kula_event forged = { .op = 77, .reserved = 1 };
     unsigned random = 3;
     for (int i = 0; i < 10000; i++) {
         random = random * 1103515245u + 12345u;
-        forged.private_thread = random >> (i % 32);
+        forged.reserved = random >> (i % 32);
         forged.private_holder =
             i % 3 ? (uint64_t)random << (i % 40) : (uint64_t)(uintptr_t)mine;
         assert_true(kula_take(&forged) == NULL);
