@@ -110,8 +110,8 @@ struct kula__backend {
     int (*pollable)(struct kula_ring *ring);
 
     /* Embedded mode only; the end of kula_submit and kula_wait, and of kula_next when it finds
-     * nothing. Makes the pollable descriptor readable if ring->done is not empty or something is
-     * there to be reaped, quiet otherwise, and lets it become readable at `expiry_ns` (monotonic;
+     * nothing. Makes the pollable descriptor readable if kula__is_due() or something is
+     * there to be reaped, quiet otherwise, starts nothing, and lets it become readable at `expiry_ns` (monotonic;
      * INT64_MAX = no timer). Must not lose a completion that arrives meanwhile. */
     void (*settle)(struct kula_ring *ring, int64_t expiry_ns);
 

@@ -195,6 +195,7 @@ void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot)
         }
     }
     cold->scratch[1] = (uint64_t)expiry_ns;
+    cold->scratch[2] = (uint64_t)INT64_MAX;
     if (kula__timers_reserve(&ring->timers) < 0) {
         slot->attention &= (uint16_t)~KULA__DEADLINE;
         kula__refuse(ring, slot, -ENOMEM);
@@ -206,7 +207,10 @@ void kula__timer_start(struct kula_ring *ring, struct kula__slot *slot)
 /* A deadline of a timer that runs: the earlier of the two is in the heap, and the bit says which. */
 static void timer_deadline(struct kula_ring *ring, struct kula__slot *slot, int64_t deadline_ns)
 {
-    int64_t own_ns = (int64_t)kula__cold_of(slot)->scratch[1];
+    struct kula__cold *cold = kula__cold_of(slot);
+    int64_t own_ns = (int64_t)cold->scratch[1];
+    cold->scratch[2] =
+        (uint64_t)deadline_ns; /* if it has to wait for a predecessor yet, this one counts */
     kula__timers_remove(&ring->timers, slot);
     if (deadline_ns < own_ns) {
         slot->attention |= KULA__DEADLINE;
@@ -255,7 +259,10 @@ void kula__expire(struct kula_ring *ring)
     while ((slot = kula__timers_pop(&ring->timers, now_ns))) {
         bool deadline = slot->attention & KULA__DEADLINE;
         slot->attention &= (uint16_t)~KULA__DEADLINE;
-        if (slot->operation == KULA__OP_TIMER && !(slot->attention & KULA__AFTER)) {
+        /* One that was refused (its predecessor failed) has its end before it, not here. */
+        bool runs = slot->operation == KULA__OP_TIMER &&
+                    !(slot->attention & (KULA__AFTER | KULA__CANCEL | KULA__TIMED_OUT));
+        if (runs) {
             kula__finish(ring, slot, deadline ? -ETIME : 0);
         } else {
             /* -EALREADY: it runs and cannot be stopped. The mark makes its event KULA_EVENT_LATE. */

@@ -17,8 +17,12 @@ static void stand_aside(struct kula_ring *ring, struct kula__slot *slot)
         return;
     }
     if (slot->operation == KULA__OP_TIMER) {
-        if (!(slot->attention & KULA__DEADLINE)) { /* a deadline goes on counting */
-            kula__timers_remove(&ring->timers, slot);
+        int64_t deadline_ns = (int64_t)kula__cold_of(slot)->scratch[2];
+        kula__timers_remove(&ring->timers, slot);
+        slot->attention &= (uint16_t)~KULA__DEADLINE;
+        if (deadline_ns != INT64_MAX) { /* a deadline goes on counting */
+            slot->attention |= KULA__DEADLINE;
+            kula__timers_add(&ring->timers, slot, deadline_ns);
         }
         return;
     }
@@ -114,6 +118,11 @@ int kula_after(struct kula_ring *ring, kula_op op, kula_op other)
         return 0; /* it has its result already, and starts nothing */
     }
     if (fate == ENDED_BADLY && !(slot->attention & KULA__REGARDLESS)) {
+        if (slot->operation == KULA__OP_CLOSE) { /* which is not cancelled otherwise */
+            stand_aside(ring, slot);
+            kula__refuse(ring, slot, -ECANCELED);
+            return 0;
+        }
         return kula__cancel_slot(ring, slot, KULA__CANCEL);
     }
     if (fate != UNDER_WAY) {

@@ -42,8 +42,7 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
         return 0;
     }
     struct kula__fd *record = fd >= 0 ? kula__fd_get(ring, fd) : NULL;
-    bool being_closed = record && (record->closing == KULA__FD_CLOSING ||
-                                   record->closing == KULA__FD_CLOSE_ASKED);
+    bool being_closed = record && kula__fd_is_going(record);
     struct kula__slot *slot = record && !being_closed ? close_record(ring, fd) : NULL;
     if (!slot) {
         slot = kula__operation_make(ring, "kula_close_fd", true);
@@ -70,19 +69,46 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
     }
     slot->kind = KULA__KIND_CLOSE;
     slot->attention = KULA__PINNED; /* it goes the long way home */
-    if (record->closing == KULA__FD_CLOSE_RUNS) {
-        slot->attention |= KULA__QUEUED;
-        slot->next = NULL;
-        if (record->late_head) {
-            record->late_tail->next = slot;
-        } else {
-            record->late_head = slot;
-        }
-        record->late_tail = slot;
-        return operation;
-    }
-    kula__place(ring, slot);
+    kula__close_begin(ring, slot);
     return operation;
+}
+
+void kula__late_join(struct kula_ring *ring, struct kula__fd *record, struct kula__slot *slot)
+{
+    slot->attention |= KULA__QUEUED;
+    slot->next = NULL;
+    kula__cold_of(slot)->epoch = ring->epoch;
+    if (record->late_head) {
+        record->late_tail->next = slot;
+    } else {
+        record->late_head = slot;
+    }
+    record->late_tail = slot;
+}
+
+bool kula__fd_is_going(const struct kula__fd *record)
+{
+    return record->closing == KULA__FD_CLOSING || record->closing == KULA__FD_CLOSE_ASKED ||
+           record->next_close;
+}
+
+/* A descriptor has one close at a time, from the moment that it is handed over, whatever it waits for; and
+ * one more for the file that has the number next. A close comes here again when its predecessor in a
+ * chain has ended. */
+void kula__close_begin(struct kula_ring *ring, struct kula__slot *slot)
+{
+    struct kula__fd *record = kula__fd_known(ring, slot->fd);
+    if (record->next_close == slot) {
+        return; /* its turn comes with the result of the close that runs */
+    }
+    if (record->close && record->close != slot) {
+        record->next_close = slot;
+        return;
+    }
+    record->closing = KULA__FD_CLOSING;
+    kula__fd_note(ring, record, slot->fd);
+    record->close = slot;
+    kula__list_append(&ring->closing, slot);
 }
 
 struct pinning {
@@ -148,12 +174,17 @@ void kula__closing_ask(struct kula_ring *ring)
         record->closing = KULA__FD_CLOSE_ASKED;
         kula__fd_pin(ring, record, slot->fd);
         record->pins++; /* so that the close does not run in the middle of this */
-        uint32_t known = ask_lane(ring, &record->lane[0]) + ask_lane(ring, &record->lane[1]);
-        if (record->pins > known + 1) {
+        uint32_t pins = record->pins;
+        uint32_t asked = ask_lane(ring, &record->lane[0]) + ask_lane(ring, &record->lane[1]);
+        uint32_t ended = pins - record->pins; /* some backends end a waiting one at once */
+        if (record->pins > asked - ended + 1) {
             struct asked_to_end what = { .ring = ring, .fd = slot->fd };
             kula__slots_visit(ring->id, ask_to_end, &what);
         }
         kula__unpin(ring, record, slot->fd);
+    }
+    if (ring->sift) {
+        kula__sift(ring); /* what was asked before it has begun does not begin */
     }
 }
 
@@ -164,25 +195,43 @@ void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd)
     kula__pend(ring, record->close);
 }
 
+/* The next close has been announced, and may wait for a predecessor, or have been refused meanwhile. */
+static void promote_next_close(struct kula_ring *ring, struct kula__fd *record)
+{
+    struct kula__slot *next = record->next_close;
+    record->next_close = NULL;
+    record->close = next;
+    if (next) {
+        record->closing = KULA__FD_CLOSING;
+        if (!(next->attention & (KULA__AFTER | KULA__CANCEL))) {
+            kula__list_append(&ring->closing, next);
+        }
+    }
+}
+
 void kula__close_done(struct kula_ring *ring, struct kula__slot *slot)
 {
     struct kula__fd *record = kula__fd_known(ring, slot->fd);
+    if (record->close != slot) { /* refused before its turn came */
+        if (record->next_close == slot) {
+            record->next_close = NULL;
+        }
+        return;
+    }
     struct kula__slot *late = record->late_head;
-    record->kind = KULA__FD_UNKNOWN;
-    record->closing = KULA__FD_OPEN;
-    record->no_nowait = 0;
-    kula__fd_note(ring, record, slot->fd);
-    record->close = NULL;
     record->late_head = NULL;
     record->late_tail = NULL;
-    while (late) {
+    if (record->closing == KULA__FD_CLOSE_RUNS) {
+        record->kind = KULA__FD_UNKNOWN;
+        record->no_nowait = 0;
+    }
+    record->closing = KULA__FD_OPEN;
+    promote_next_close(ring, record);
+    kula__fd_note(ring, record, slot->fd);
+    while (late) { /* handed over before the next close, if there is one */
         struct kula__slot *next = late->next;
         late->attention &= (uint16_t)~KULA__QUEUED;
-        if (record->closing == KULA__FD_OPEN) {
-            kula__place(ring, late);
-        } else {
-            kula__refuse(ring, late, -EBADF); /* handed over after another close */
-        }
+        kula__place(ring, late);
         late = next;
     }
 }

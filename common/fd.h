@@ -47,6 +47,8 @@ struct kula__fd {
     uint8_t reserved;
     struct kula__lane lane[2];
     struct kula__slot *close; /* the kula_close_fd under way */
+    struct kula__slot
+        *next_close; /* handed over while that one runs: for the number's next file */
     struct kula__slot *late_head;
     struct kula__slot *late_tail;
 
@@ -55,7 +57,6 @@ struct kula__fd {
     struct kula__slot *ready_tail[2];
     uint32_t registration; /* epoll: which registration of this number; 0 = none */
     uint32_t backend_bits;
-    uint64_t padding; /* an index that is a shift */
 };
 #if UINTPTR_MAX == UINT64_MAX
 static_assert(sizeof(struct kula__fd) == 128, "an index into a page is a shift");

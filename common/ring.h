@@ -203,6 +203,20 @@ static inline bool kula__has_events(const struct kula_ring *ring)
     return ring->landed_next != ring->landed_end || ring->done.head;
 }
 
+/* Whether a flush has something to do before the backend starts what is pending (kula__chores). */
+static inline bool kula__has_chores(const struct kula_ring *ring)
+{
+    /* one branch: every wait asks */
+    return ((uintptr_t)ring->refused.head | (uintptr_t)ring->early.head |
+            (uintptr_t)ring->closing.head | ring->sift) != 0;
+}
+
+/* Whether kula_wait would have something to do or to show, as far as the ring knows by itself. */
+static inline bool kula__is_due(const struct kula_ring *ring)
+{
+    return kula__has_events(ring) || ring->pending.head || kula__has_chores(ring);
+}
+
 /* How much. */
 static inline uint32_t kula__event_count(const struct kula_ring *ring)
 {

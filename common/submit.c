@@ -264,19 +264,27 @@ void kula__place(struct kula_ring *ring, struct kula__slot *slot)
         return;
     }
     if (slot->operation == KULA__OP_CLOSE) {
-        struct kula__fd *record = kula__fd_known(ring, slot->fd);
-        record->closing = KULA__FD_CLOSING;
-        kula__fd_note(ring, record, slot->fd);
-        record->close = slot;
-        kula__list_append(&ring->closing, slot);
+        kula__close_begin(ring, slot);
         return;
     }
-    if (slot->fd < 0 ||
-        kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_NONE) {
+    if (slot->fd < 0 || !(slot->attention & KULA__PINNED)) {
         kula__pend(ring, slot);
         return;
     }
     struct kula__fd *record = kula__fd_known(ring, slot->fd);
+    if (record->closing ==
+        KULA__FD_CLOSE_RUNS) { /* it has waited elsewhere, for something else */
+        kula__late_join(ring, record, slot);
+        return;
+    }
+    if (record->closing == KULA__FD_CLOSE_ASKED) {
+        kula__refuse(ring, slot, -ECANCELED);
+        return;
+    }
+    if (kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_NONE) {
+        kula__pend(ring, slot);
+        return;
+    }
     int verdict = check_transfer(ring, slot, record);
     struct kula__lane *lane = lane_of(record, slot);
     if (verdict <= 0) {
@@ -303,22 +311,14 @@ void kula__admit(struct kula_ring *ring, struct kula__slot *slot)
         kula__refuse_unpinned(ring, slot, kula__fd_missing(slot->fd));
         return;
     }
-    if (record->closing == KULA__FD_CLOSING || record->closing == KULA__FD_CLOSE_ASKED) {
+    if (kula__fd_is_going(record)) {
         kula__refuse_unpinned(ring, slot, -EBADF);
         return;
     }
     record->pins++;
     slot->attention |= KULA__PINNED;
     if (record->closing == KULA__FD_CLOSE_RUNS) {
-        slot->attention |= KULA__QUEUED;
-        slot->next = NULL;
-        kula__cold_of(slot)->epoch = ring->epoch;
-        if (record->late_head) {
-            record->late_tail->next = slot;
-        } else {
-            record->late_head = slot;
-        }
-        record->late_tail = slot;
+        kula__late_join(ring, record, slot);
         return;
     }
     kula__place(ring, slot);

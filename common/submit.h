@@ -143,12 +143,6 @@ bool kula__is_fresh(const struct kula_ring *ring, const struct kula__slot *slot)
 
 /* Everything that a flush has to do before the backend starts the pending ones. */
 void kula__chores(struct kula_ring *ring);
-static inline bool kula__has_chores(const struct kula_ring *ring)
-{
-    /* one branch: every wait asks */
-    return ((uintptr_t)ring->refused.head | (uintptr_t)ring->early.head |
-            (uintptr_t)ring->closing.head | ring->sift) != 0;
-}
 
 /* ---- wait.c ---- */
 /* One round of the machine: what the flush has to do, the backend's turn, what other threads
@@ -161,6 +155,12 @@ void kula__rest(struct kula_ring *ring);
 void kula__event_end(struct kula_ring *ring);
 
 /* ---- close.c ---- */
+/* Lets an operation wait for the result of the close of its descriptor that runs. */
+void kula__late_join(struct kula_ring *ring, struct kula__fd *record, struct kula__slot *slot);
+/* Whether a close was handed over, so that what is handed over after it ends in -EBADF. */
+bool kula__fd_is_going(const struct kula__fd *record);
+/* A close that waits for nothing more is announced. */
+void kula__close_begin(struct kula_ring *ring, struct kula__slot *slot);
 void kula__close_run(struct kula_ring *ring, struct kula__fd *record, int fd);
 void kula__close_done(struct kula_ring *ring, struct kula__slot *slot);
 /* Pins the operations that were admitted without: positional ones on files. */

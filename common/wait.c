@@ -23,7 +23,8 @@ int kula__drive(struct kula_ring *ring, int64_t sleep_ns)
             }
             kula__closing_ask(ring);
         }
-        if (kula__has_events(ring)) {
+        /* ending one operation may have refused others: their events are due as well */
+        if (kula__has_events(ring) || kula__has_chores(ring)) {
             sleep_ns = 0;
         }
     }

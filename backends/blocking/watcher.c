@@ -249,7 +249,7 @@ static void give_order(struct kula__blocking_state *state, int64_t expiry_ns)
 void kula__blocking_settle(struct kula_ring *ring, int64_t expiry_ns)
 {
     struct kula__blocking_state *state = kula__blocking_state_of(ring);
-    bool due = kula__has_events(ring) || ring->pending.head;
+    bool due = kula__is_due(ring);
     if (!due) {
         /* First quiet, then the question: from here on whoever adds to the inbox signals again. */
         kula__signal_clear(&ring->wake);

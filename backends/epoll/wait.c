@@ -212,7 +212,7 @@ static void arm(struct kula__epoll_state *state, int64_t expiry_ns)
 void kula__epoll_settle(struct kula_ring *ring, int64_t expiry_ns)
 {
     struct kula__epoll_state *state = kula__epoll_state_of(ring);
-    bool due = kula__has_events(ring) || ring->pending.head;
+    bool due = kula__is_due(ring);
     if (!due && !state->announced) {
         /* From here on whoever adds to the inbox signals ring->wake, which is in the set. */
         state->announced = kula__sleep_begin(ring);

@@ -30,29 +30,45 @@ int kula__uring_pollable(struct kula_ring *ring)
     return ring->wake.read_fd;
 }
 
+/* Room for one may have to be made: a queue may have a single entry. */
+static struct io_uring_sqe *entry(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    struct io_uring_sqe *sqe = kula__uring_entry(state);
+    if (!sqe && kula__uring_flush(ring, state) == 0) {
+        sqe = kula__uring_entry(state);
+    }
+    return sqe;
+}
+
 /* Puts a timer for the earliest expiry into the kernel. One that expires too early does no harm: the
  * loop wakes up, finds nothing, and comes here again. So only an earlier one is worth an entry. */
-static bool arm_timer(struct kula__uring_state *state, int64_t expiry_ns)
+static bool arm_timer(struct kula_ring *ring,
+                      struct kula__uring_state *state,
+                      int64_t expiry_ns)
 {
     if (expiry_ns >= state->armed_ns) {
         return true;
     }
-    if (kula__uring_room(state) < 2) {
-        return false;
-    }
     if (state->armed_ns != INT64_MAX) {
-        struct io_uring_sqe *removal = kula__uring_entry(state);
+        struct io_uring_sqe *removal = entry(ring, state);
+        if (!removal) {
+            return false;
+        }
         removal->opcode = IORING_OP_TIMEOUT_REMOVE;
         removal->fd = -1;
         removal->addr = kula__uring_token(KULA__URING_TIMER, state->timer_number);
         removal->user_data = kula__uring_token(KULA__URING_IGNORED, 0);
+    }
+    struct io_uring_sqe *sqe = entry(ring, state);
+    if (!sqe) {
+        state->armed_ns = INT64_MAX; /* what there was is being taken back */
+        return false;
     }
     int64_t at_ns = expiry_ns > 0 ? expiry_ns : 0;
     state->timer_time.tv_sec = at_ns / KULA_SECOND;
     state->timer_time.tv_nsec = at_ns % KULA_SECOND;
     state->timer_number++;
     state->armed_ns = expiry_ns;
-    struct io_uring_sqe *sqe = kula__uring_entry(state);
     sqe->opcode = IORING_OP_TIMEOUT;
     sqe->fd = -1;
     sqe->addr = (uint64_t)(uintptr_t)&state->timer_time;
@@ -65,10 +81,14 @@ static bool arm_timer(struct kula__uring_state *state, int64_t expiry_ns)
 void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
-    bool due = kula__has_events(ring) || ring->broken;
+    bool due = kula__is_due(ring) || ring->broken;
     if (!due) {
-        bool armed = arm_timer(state, expiry_ns);
-        due = kula__uring_flush(ring, state) < 0 || !armed;
+        /* Nothing is pending, so nothing of the program's starts here; but what the kernel gives back on
+         * the way has its event at once. */
+        ring->inside = true;
+        bool armed = arm_timer(ring, state, expiry_ns);
+        due = kula__uring_flush(ring, state) < 0 || !armed || kula__is_due(ring);
+        ring->inside = false;
     }
     /* First quiet, then a look: what comes between the two makes it readable again. */
     kula__signal_clear(&ring->wake);
