@@ -232,6 +232,21 @@ static int32_t write_pieces(const struct kula__slot *slot,
     return moved;
 }
 
+/* Of what was seen to be ready. An eventfd may have room for a number, and not for this one; and somebody
+ * else may be faster than a read. A pipe with room takes PIPE_BUF, and has no other reader in order. */
+static int32_t transfer_at_once(struct kula__slot *slot,
+                                const struct kula__fd *record,
+                                const struct kula__span *span)
+{
+    int before = record->kind == KULA__FD_OTHER ? kula__nonblocking_begin(slot->fd) : -1;
+    int32_t result = is_writing(slot) ? kula__call_write(slot->fd, span, KULA_CUR)
+                                      : kula__call_read(slot->fd, span, KULA_CUR);
+    if (before >= 0) {
+        kula__nonblocking_end(slot->fd, before);
+    }
+    return result;
+}
+
 static int32_t write_when_ready(struct kula__slot *slot,
                                 struct kula__fd *record,
                                 const struct kula__span *span)
@@ -241,7 +256,7 @@ static int32_t write_when_ready(struct kula__slot *slot,
         return result;
     }
     /* Elsewhere a write may be a message, and whole: an eventfd's number, a packet. */
-    bool tty = record->kind != KULA__FD_PIPE && is_tty(record, slot->fd);
+    bool tty = record->kind == KULA__FD_TERMINAL && is_tty(record, slot->fd);
     int own = tty ? open_again(slot->fd, O_WRONLY) : -1;
     uint64_t length = kula__span_bytes(span);
     size_t piece_bytes = tty ? TTY_PIECE : PIPE_BUF;
@@ -253,7 +268,7 @@ static int32_t write_when_ready(struct kula__slot *slot,
     } else if ((tty || record->kind == KULA__FD_PIPE) && length > piece_bytes) {
         result = write_pieces(slot, span, piece_bytes);
     } else {
-        result = kula__call_write(slot->fd, span, KULA_CUR);
+        result = transfer_at_once(slot, record, span);
     }
     kula__quiet_end(&quiet, result < 0 || (uint64_t)result < length);
     return result;
@@ -267,12 +282,13 @@ static int32_t read_when_ready(struct kula__slot *slot,
     if (result < 0) {
         return result;
     }
-    bool tty = record->kind != KULA__FD_PIPE && is_tty(record, slot->fd);
+    bool tty = record->kind == KULA__FD_TERMINAL && is_tty(record, slot->fd);
     int own = tty ? open_again(slot->fd, O_RDONLY) : -1;
-    result = kula__call_read(own >= 0 ? own : slot->fd, span, KULA_CUR);
-    if (own >= 0) {
-        (void)kula__sys_close(own);
+    if (own < 0) {
+        return transfer_at_once(slot, record, span);
     }
+    result = kula__call_read(own, span, KULA_CUR);
+    (void)kula__sys_close(own);
     return result;
 }
 
@@ -344,6 +360,35 @@ static int32_t transfer_message(struct kula__slot *slot, int flags)
 
 #endif
 
+/* A datagram socket whose receiving side was shut down has no end that a receive without waiting would
+ * tell of, as one that waits does. */
+static bool is_shut(struct kula_ring *ring, const struct kula__slot *slot, struct kula__fd *record)
+{
+#if defined POLLRDHUP
+    if (record->kind == KULA__FD_UNKNOWN) {
+        kula__fd_classify(ring, record, slot->fd); /* once; failing, it is taken for a stream */
+    }
+    if (record->kind == KULA__FD_DATAGRAM) {
+        int32_t events = kula__call_poll(slot->fd, POLLRDHUP, 0);
+        return events > 0 && (events & POLLRDHUP);
+    }
+#endif
+    (void)ring;
+    (void)slot;
+    (void)record;
+    return false;
+}
+
+static int32_t attempt_message(struct kula_ring *ring,
+                               struct kula__slot *slot,
+                               struct kula__fd *record,
+                               int flags)
+{
+    int32_t result = transfer_message(slot, flags);
+    bool ended = result == -EAGAIN && !is_writing(slot) && is_shut(ring, slot, record);
+    return ended ? 0 : result;
+}
+
 static bool is_listener(int fd)
 {
     int listening = 0;
@@ -369,12 +414,39 @@ static int32_t attempt_accept(struct kula__slot *slot)
     return result;
 }
 
+/* What came of a connect that went on by itself. Linux is asked by another connect(2): that alone brings
+ * the socket to rest, while after SO_ERROR the next connect of the program would be the one to hear that
+ * it is connected (0, where -EISCONN is due), or of the failure once more (-ECONNABORTED; both 6.18). */
+static int32_t outcome_of_connect(struct kula__slot *slot)
+{
+#if defined __linux__
+    int before = kula__nonblocking_begin(slot->fd);
+    if (before < 0) {
+        return before;
+    }
+    int32_t result = kula__call_connect(slot);
+    kula__nonblocking_end(slot->fd, before);
+    switch (result) {
+    case -EINPROGRESS:
+    case -EALREADY:
+    case -EINTR:
+        return -EAGAIN;
+    case -EISCONN:
+        return 0;
+    default:
+        return result;
+    }
+#else
+    return kula__call_connected(slot->fd);
+#endif
+}
+
 static int32_t attempt_connect(struct kula__slot *slot)
 {
     uint64_t *under_way = &kula__cold_of(slot)->scratch[0];
     if (*under_way) {
         int32_t result = look(slot);
-        return result < 0 ? result : kula__call_connected(slot->fd);
+        return result < 0 ? result : outcome_of_connect(slot);
     }
     int before = kula__nonblocking_begin(slot->fd);
     if (before < 0) {
@@ -404,7 +476,7 @@ void kula__attempt_abandon(struct kula__slot *slot)
 
 /* ---- All of them -------------------------------------------------------------------------- */
 
-static int32_t transfer(const struct kula_ring *ring,
+static int32_t transfer(struct kula_ring *ring,
                         struct kula__slot *slot,
                         struct kula__fd *record)
 {
@@ -413,8 +485,9 @@ static int32_t transfer(const struct kula_ring *ring,
         return transfer_file(ring, slot, record);
     case KULA__FD_STREAM:
     case KULA__FD_DATAGRAM:
-        return transfer_message(slot, 0);
+        return attempt_message(ring, slot, record, 0);
     case KULA__FD_PIPE:
+    case KULA__FD_TERMINAL:
     case KULA__FD_OTHER:
         return transfer_stream(ring, slot, record);
     case KULA__FD_UNKNOWN:
@@ -434,7 +507,7 @@ int32_t kula__attempt(struct kula_ring *ring, struct kula__slot *slot, struct ku
         return transfer(ring, slot, record);
     case KULA__OP_RECV:
     case KULA__OP_SEND:
-        return transfer_message(slot, (int)slot->opflags);
+        return attempt_message(ring, slot, record, (int)slot->opflags);
     case KULA__OP_ACCEPT:
         return attempt_accept(slot);
     case KULA__OP_CONNECT:

@@ -118,8 +118,9 @@ int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd)
     } else {
         /* Character devices: /dev/null and /dev/zero have positions and never wait; a tty has none.
          * An eventfd has no type at all, and answers to lseek although it has no positions. */
-        bool seekable = S_ISCHR(status.st_mode) && lseek(fd, 0, SEEK_CUR) >= 0;
-        record->kind = seekable ? KULA__FD_FILE : KULA__FD_OTHER;
+        bool device = S_ISCHR(status.st_mode);
+        bool seekable = device && lseek(fd, 0, SEEK_CUR) >= 0;
+        record->kind = seekable ? KULA__FD_FILE : device ? KULA__FD_TERMINAL : KULA__FD_OTHER;
     }
     kula__fd_note(ring, record, fd);
     return 0;
