@@ -11,8 +11,12 @@
 
 #include <errno.h>
 
-/* An operation on its way somewhere has arrived after one more turn of the kernel's task work. */
-#define ASK_MAX 16u
+/* An operation on its way somewhere has arrived after one more turn of the kernel's task work, as a rule.
+ * Those that are not found after as many asks are left alone for a while each time: a connect to a Unix
+ * socket with a full backlog was found after 42 (6.18, DEFER_TASKRUN), and what runs in a worker of the
+ * kernel (-EALREADY) may take as long as it likes. */
+#define ASK_MAX  16u
+#define PAUSE_NS (4 * KULA_MILLISECOND)
 
 /* ---- Lines --------------------------------------------------------------------------------- */
 
@@ -69,11 +73,28 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
         return 0;
     }
     /* The caller has marked it (KULA__CANCEL or KULA__TIMED_OUT), so that it does not end the short way
-     * while it is in the line. */
-    if (!(marks & KULA__URING_UNSENT)) {
+     * while it is in a line. */
+    if (!(marks & (KULA__URING_UNSENT | KULA__URING_LATER))) {
         queue_cancel(state, slot);
     }
     return 0;
+}
+
+void kula__uring_look_again(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    struct kula__slot *slot;
+    while ((slot = state->later.head)) {
+        kula__uring_line_remove(&state->later, slot);
+        *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_LATER;
+        queue_cancel(state, slot);
+    }
+    kula__uring_let_open(ring, state);
+}
+
+int64_t kula__uring_patience(const struct kula__uring_state *state, int64_t timeout_ns)
+{
+    bool only_time_helps = state->later.head || (state->held.head && state->opens == 0);
+    return only_time_helps && (timeout_ns < 0 || timeout_ns > PAUSE_NS) ? PAUSE_NS : timeout_ns;
 }
 
 void kula__uring_send_cancels(struct kula__uring_state *state)
@@ -103,11 +124,15 @@ void kula__uring_cancel_answered(struct kula__uring_state *state,
         return;
     }
     uint64_t marks = kula__uring_marks_of(slot);
-    if ((slot->attention & KULA__POOLED) ||
-        (marks & (KULA__URING_AGAIN | KULA__URING_HELD | KULA__URING_UNSENT))) {
+    const uint64_t elsewhere =
+        KULA__URING_AGAIN | KULA__URING_HELD | KULA__URING_UNSENT | KULA__URING_LATER;
+    if ((slot->attention & KULA__POOLED) || (marks & elsewhere)) {
         return;
     }
     if (kula__uring_count(slot) <= ASK_MAX) {
         queue_cancel(state, slot);
+    } else {
+        *kula__uring_marks(slot) |= KULA__URING_LATER;
+        kula__uring_line_append(&state->later, slot);
     }
 }

@@ -4,13 +4,11 @@
 #include "common/perform.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 /* Codes from 512 on are the kernel's own; they leak into completions when a call was interrupted
  * (-512 after a cancel: seen on 6.1 and 6.18). */
 #define KERNEL_INTERNAL (-512)
-
-/* A kernel that refuses an operation that often, and has never done one, does not have it. */
-#define REFUSALS_MAX 4u
 
 static bool was_asked_for(const struct kula__slot *slot)
 {
@@ -47,25 +45,6 @@ static void note_success(struct kula_ring *ring,
     kula__uring_allow(state, bit & short_ways);
 }
 
-/* An operation that has never succeeded here is refused: it is done in another way, which also shows
- * whether its arguments were to blame. Linux 6.18 answers -EINVAL to an opcode that it does not know. */
-static void note_refusal(struct kula_ring *ring,
-                         struct kula__uring_state *state,
-                         struct kula__slot *slot)
-{
-    uint32_t operation = kula__uring_proof_of(ring, slot);
-    if (++state->refusals[operation] == REFUSALS_MAX &&
-        ring->routes[operation] == KULA_ROUTE_RING) {
-        ring->routes[operation] = kula__uring_detour((enum kula__operation)operation);
-        kula__log(
-            &ring->settings, KULA_LOG_INFO,
-            "uring: the kernel has refused every %s so far: done without the ring from now on",
-            kula__operation_facts[operation].name);
-    }
-    kula__uring_release(state, slot);
-    kula__uring_reroute(ring, state, slot);
-}
-
 /* ---- Results ------------------------------------------------------------------------------- */
 
 /* "Not now", which a program only sees if it asked for it: kernels give it for descriptors with
@@ -82,7 +61,7 @@ static void not_now(struct kula_ring *ring,
         *kula__uring_marks(slot) |= KULA__URING_REDONE;
         kula__uring_redo(state, slot, true);
     } else {
-        kula__uring_release(state, slot);
+        kula__uring_release(ring, state, slot);
         kula__uring_reroute(ring, state, slot);
     }
 }
@@ -123,22 +102,37 @@ static bool goes_on(struct kula_ring *ring,
     }
     if (result == -EINTR || result <= KERNEL_INTERNAL ||
         (slot->operation == KULA__OP_ACCEPT && connection_died(result))) {
+        *kula__uring_marks(slot) |= KULA__URING_REDONE;
         kula__uring_redo(state, slot, false);
         return true;
     }
     if (result == -ECANCELED) {
         /* Nobody has asked: the kernel could not make a worker for it (RLIMIT_NPROC; 6.18, measured),
          * and has not begun. */
-        kula__uring_release(state, slot);
+        kula__uring_release(ring, state, slot);
         kula__uring_reroute(ring, state, slot);
         return true;
     }
-    if ((result == -EINVAL || result == -EOPNOTSUPP) &&
-        (state->unproven >> kula__uring_proof_of(ring, slot) & 1)) {
-        note_refusal(ring, state, slot);
+    /* One that has never succeeded here is refused: what the kernel says it has need not work. Done in another
+     * way it also shows whether its arguments were to blame; unless the refusal may have left something
+     * behind, as O_CREAT does where O_DIRECT is then found not to be possible. */
+    bool may_lack = (result == -EINVAL || result == -EOPNOTSUPP) &&
+                    (state->unproven >> kula__uring_proof_of(ring, slot) & 1);
+    bool creates = slot->operation == KULA__OP_OPENAT && (slot->opflags & O_CREAT);
+    if (may_lack && !creates) {
+        kula__uring_release(ring, state, slot);
+        kula__uring_reroute(ring, state, slot);
         return true;
     }
     return false;
+}
+
+/* Whether a close that has failed was one: then the number may be somebody else's by now, and must not be
+ * closed again. What the file system says of its last write may be any errno; only that the kernel had no
+ * worker for it (-ECANCELED, RLIMIT_NPROC) leaves the descriptor open. */
+static bool has_closed(const struct kula__slot *slot, int32_t result)
+{
+    return result != -ECANCELED || fcntl(slot->fd, F_GETFD) < 0;
 }
 
 /* What is left to say of an operation that was asked to end. */
@@ -155,8 +149,9 @@ static void fail(struct kula_ring *ring,
                  struct kula__slot *slot,
                  int32_t result)
 {
-    if (slot->operation == KULA__OP_CLOSE && (result == -EINTR || result <= KERNEL_INTERNAL)) {
-        result = 0; /* interrupted means closed */
+    if (slot->operation == KULA__OP_CLOSE && has_closed(slot, result)) {
+        /* interrupted means closed */
+        result = result == -EINTR || result <= KERNEL_INTERNAL ? 0 : result;
     } else if (was_asked_for(slot)) {
         result = stopped(slot, result);
     } else if (slot->operation == KULA__OP_CONNECT && result == -EISCONN &&

@@ -86,6 +86,10 @@ void kula__uring_settle(struct kula_ring *ring, int64_t expiry_ns)
         /* Nothing is pending, so nothing of the program's starts here; but what the kernel gives back on
          * the way has its event at once. */
         ring->inside = true;
+        int64_t pause_ns = kula__uring_patience(state, -1);
+        if (pause_ns >= 0 && kula__now_ns() + pause_ns < expiry_ns) {
+            expiry_ns = kula__now_ns() + pause_ns;
+        }
         bool armed = arm_timer(ring, state, expiry_ns);
         due = kula__uring_flush(ring, state) < 0 || !armed || kula__is_due(ring);
         ring->inside = false;

@@ -235,6 +235,9 @@ void kula__uring_use_fixed(const struct kula_ring *ring,
 void kula__uring_clear_fixed(struct kula__uring_state *state)
 {
     uint32_t head = IO_URING_READ_ONCE(*state->sq_head);
+    if ((int32_t)(head - state->fixed_first) < 0) {
+        return; /* a bad entry before it has stopped the batch (before SUBMIT_ALL) */
+    }
     for (; state->fixed_first != head; state->fixed_first++) {
         state->sqes[state->fixed_first & state->sq_mask].buf_index = 0;
     }

@@ -39,12 +39,15 @@ bool kula__uring_has_more(const struct kula_ring *ring, const struct kula__uring
 
 /* ---- Filling ------------------------------------------------------------------------------- */
 
-/* One past the last entry that may be written. */
-static inline uint32_t limit_of(const struct kula__uring_state *state)
+/* One past the last entry that may be written. Without NODROP the last few places among the completions are
+ * kept (`kept`) for cancels and for being woken, or idle operations could keep these from the kernel. */
+static inline uint32_t limit_of(const struct kula__uring_state *state, uint32_t kept)
 {
     uint32_t limit = IO_URING_READ_ONCE(*state->sq_head) + state->sq_entries;
     if (kula__unlikely(state->in_kernel != 0)) {
-        uint32_t left = state->head + state->in_kernel - state->tail;
+        uint32_t under_way = state->tail - state->head;
+        uint32_t most = state->in_kernel - kept;
+        uint32_t left = under_way < most ? most - under_way : 0;
         if (left < limit - state->tail) {
             limit = state->tail + left;
         }
@@ -54,7 +57,7 @@ static inline uint32_t limit_of(const struct kula__uring_state *state)
 
 uint32_t kula__uring_room(const struct kula__uring_state *state)
 {
-    return limit_of(state) - state->tail;
+    return limit_of(state, 0) - state->tail;
 }
 
 struct io_uring_sqe *kula__uring_entry(struct kula__uring_state *state)
@@ -76,10 +79,12 @@ static inline enum kula__fd_kind kind_of(const struct kula_ring *ring, int fd)
         .kind;
 }
 
-static inline bool is_socket(const struct kula_ring *ring, int fd)
+/* Whether a read without a position is one: that of a socket is a receive, and a terminal's is not for the
+ * ring. */
+static inline bool has_own_read(const struct kula_ring *ring, int fd)
 {
     enum kula__fd_kind kind = kind_of(ring, fd);
-    return kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM;
+    return kind == KULA__FD_FILE || kind == KULA__FD_PIPE || kind == KULA__FD_OTHER;
 }
 
 /* The entry of a transfer that is simple to prepare; false: it is not. Only files have positions:
@@ -92,7 +97,8 @@ static inline bool direct_transfer(const struct kula_ring *ring,
     uint64_t offset = (uint64_t)slot->offset;
     switch (slot->operation) {
     case KULA__OP_READ:
-        if (kula__kind_may_be_known(slot) || (slot->offset < 0 && is_socket(ring, slot->fd))) {
+        if (kula__kind_may_be_known(slot) ||
+            (slot->offset < 0 && !has_own_read(ring, slot->fd))) {
             return false;
         }
         kula__uring_transfer_entry(sqe, IORING_OP_READ, slot, offset, 0);
@@ -152,10 +158,10 @@ static inline void fill(struct kula_ring *ring, struct kula__uring_state *state)
     struct io_uring_sqe *sqes = state->sqes;
     uint32_t mask = state->sq_mask;
     uint32_t direct = state->direct;
-    uint32_t limit = limit_of(state);
+    uint32_t limit = limit_of(state, state->kept);
     uint32_t tail = state->tail;
     struct kula__slot *slot = ring->pending.head;
-    while (slot && tail != limit) {
+    while (slot && (int32_t)(limit - tail) > 0) {
         if (kula__likely(direct_entry(ring, slot, direct, &sqes[tail & mask]))) {
             tail++;
             slot = slot->next;
@@ -397,7 +403,7 @@ static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int
         kula__sleep_end(ring);
         return 0;
     }
-    int result = kula__uring_enter(state, 1, timeout_ns);
+    int result = kula__uring_enter(state, 1, kula__uring_patience(state, timeout_ns));
     kula__sleep_end(ring);
     if (kula__unlikely(state->fixed_entries)) {
         kula__uring_clear_fixed(state);
@@ -412,6 +418,9 @@ static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int
 
 static int wait_on(struct kula_ring *ring, struct kula__uring_state *state, int64_t timeout_ns)
 {
+    if (kula__unlikely(state->later.head || state->held.head)) {
+        kula__uring_look_again(ring, state);
+    }
     for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
         int result = kula__uring_has_more(ring, state) ? flush(ring, state) : FLUSHED;
         kula__uring_harvest(ring, state);
@@ -430,7 +439,7 @@ static int wait_on(struct kula_ring *ring, struct kula__uring_state *state, int6
             bool over = timeout_ns == 0 || kula__has_events(ring);
             return over ? 0 : sleep_on(ring, state, timeout_ns);
         }
-        if (kula__uring_unsent(state) == 0 && kula__uring_room(state) == 0) {
+        if (kula__uring_unsent(state) == 0 && limit_of(state, state->kept) == state->tail) {
             /* without NODROP: the rest has to wait for completions */
             return kula__has_events(ring) ? 0 : sleep_on(ring, state, timeout_ns);
         }
@@ -442,7 +451,7 @@ int kula__uring_wait(struct kula_ring *ring, int64_t timeout_ns)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
     int result = wait_on(ring, state, timeout_ns);
-    state->calm = !state->again.head && !state->cancels.head &&
+    state->calm = !state->again.head && !state->cancels.head && !state->later.head &&
                   kula__uring_unsent(state) == 0 && !state->fixed_entries &&
                   state->in_kernel == 0;
     return result;

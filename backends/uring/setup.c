@@ -461,6 +461,7 @@ static int uring_open(struct kula_ring *ring, struct kula_candidate *verdict)
     state->timed_enter = (ring->features & KULA__FEATURE(EXT_ARG)) && !kula__on_valgrind();
     /* Without NODROP a completion that finds no room is lost: no more may be under way than fit. */
     state->in_kernel = ring->features & KULA__FEATURE(NODROP) ? 0 : state->cq_entries;
+    state->kept = (state->in_kernel + 3) / 4;
     error = prove(ring, state, verdict);
     if (error < 0) {
         take_down(state);

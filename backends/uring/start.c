@@ -39,25 +39,48 @@ uint8_t kula__uring_detour(enum kula__operation operation)
 
 /* ---- Ends ---------------------------------------------------------------------------------- */
 
-void kula__uring_release(struct kula__uring_state *state, struct kula__slot *slot)
+/* The kernel's workers, and the limits for them, are a thread's and not a ring's. */
+static _Thread_local uint32_t opens_of_thread;
+
+static bool may_open(const struct kula__uring_state *state)
+{
+    return opens_of_thread < state->opens_max;
+}
+
+void kula__uring_let_open(struct kula_ring *ring, struct kula__uring_state *state)
+{
+    (void)ring;
+    struct kula__slot *next = state->held.head;
+    if (next && may_open(state)) {
+        kula__uring_line_remove(&state->held, next);
+        *kula__uring_marks(next) &= ~(uint64_t)KULA__URING_HELD;
+        kula__uring_redo(state, next, false);
+    }
+}
+
+void kula__uring_release(struct kula_ring *ring,
+                         struct kula__uring_state *state,
+                         struct kula__slot *slot)
 {
     uint64_t marks = kula__uring_marks_of(slot);
     if (marks & KULA__URING_UNSENT) {
         kula__uring_line_remove(&state->cancels, slot);
+    }
+    if (marks & KULA__URING_LATER) {
+        kula__uring_line_remove(&state->later, slot);
     }
     if (marks & KULA__URING_TRIED) {
         kula__attempt_abandon(slot);
     }
     if (marks & KULA__URING_OPEN) {
         state->opens--;
-        struct kula__slot *next = state->held.head;
-        if (next) {
-            kula__uring_line_remove(&state->held, next);
-            *kula__uring_marks(next) &= ~(uint64_t)KULA__URING_HELD;
-            kula__uring_redo(state, next, false);
-        }
+        opens_of_thread--;
     }
     kula__cold_of(slot)->scratch[2] = 0;
+    if (slot->operation == KULA__OP_OPENAT && state->held.head) {
+        kula__uring_let_open(ring,
+                             state); /* also when this one had been let, and has not started */
+    }
 }
 
 void kula__uring_end(struct kula_ring *ring,
@@ -65,7 +88,7 @@ void kula__uring_end(struct kula_ring *ring,
                      struct kula__slot *slot,
                      int32_t result)
 {
-    kula__uring_release(state, slot);
+    kula__uring_release(ring, state, slot);
     kula__finish(ring, slot, result);
 }
 
@@ -75,7 +98,7 @@ static void give_away(struct kula_ring *ring,
                       struct kula__uring_state *state,
                       struct kula__slot *slot)
 {
-    kula__uring_release(state, slot); /* the workers want the scratch for themselves */
+    kula__uring_release(ring, state, slot); /* the workers want the scratch for themselves */
     kula__workers_give(ring, slot, kind_of(record_of(ring, slot)));
 }
 
@@ -145,6 +168,11 @@ static bool ring_can(const struct kula_ring *ring,
     }
     enum kula__fd_kind kind = kind_of(record_of(ring, slot));
     bool socket = kind == KULA__FD_STREAM || kind == KULA__FD_DATAGRAM;
+    if (kind == KULA__FD_TERMINAL && is_transfer(slot)) {
+        /* The kernel polls it and then makes a call that waits, in the thread that submitted: for a reader,
+         * if a write does not fit, or for what another reader has taken (6.18: for ever). */
+        return false;
+    }
     switch (slot->operation) {
     case KULA__OP_READ:
         return !socket || ring->routes[KULA__OP_RECV] == KULA_ROUTE_RING;
@@ -177,12 +205,13 @@ static bool hold_open(struct kula__uring_state *state, struct kula__slot *slot)
     if (*marks & KULA__URING_OPEN) {
         return false;
     }
-    if (state->opens >= state->opens_max) {
+    if (!may_open(state)) {
         *marks |= KULA__URING_HELD;
         kula__uring_line_append(&state->held, slot);
         return true;
     }
     state->opens++;
+    opens_of_thread++;
     *marks |= KULA__URING_OPEN;
     return false;
 }

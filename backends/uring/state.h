@@ -44,6 +44,7 @@ struct kula__uring_state {
     uint32_t tail; /* ours: what has been written */
     uint32_t
         in_kernel;   /* most entries that may be without an answer: 0, no limit, with NODROP */
+    uint32_t kept;   /* of these: how many are not for operations, see limit_of() */
     uint32_t direct; /* operations that fill() prepares itself: bit 1 << enum kula__operation */
     uint32_t
         nop_run; /* the natures (entry.h) of those that a round starts; 0: not one of them */
@@ -68,16 +69,16 @@ struct kula__uring_state {
     /* --- seen less often --- */
     struct kula__uring_line again;   /* to be started again, at the next flush */
     struct kula__uring_line cancels; /* whose cancel has not been sent */
+    struct kula__uring_line later;   /* asked to end often enough for now: see cancel.c */
     struct kula__uring_line held;    /* opens that wait for one to end */
     uint32_t opens;                  /* opens that may wait in the kernel's workers */
-    uint32_t opens_max;
+    uint32_t opens_max;              /* of all rings of the thread */
     uint32_t
-        unproven; /* operations that have not succeeded on this ring yet: bits as `direct` */
-    uint8_t refusals[KULA__OP_COUNT]; /* of these: how many were refused */
-    bool messages;                    /* SENDMSG and RECVMSG are there */
-    bool wake_armed;                  /* ring->wake is being polled */
-    bool timed_enter;                 /* EXT_ARG */
-    int32_t proof;                    /* the result of the round trip at open; 1: none yet */
+        unproven;    /* operations that have not succeeded on this ring yet: bits as `direct` */
+    bool messages;   /* SENDMSG and RECVMSG are there */
+    bool wake_armed; /* ring->wake is being polled */
+    bool timed_enter; /* EXT_ARG */
+    int32_t proof;    /* the result of the round trip at open; 1: none yet */
 
     /* --- memory that the kernel knows (fixed.c) --- */
     uint32_t
@@ -131,6 +132,7 @@ enum kula__uring_mark {
     KULA__URING_OPEN = 1 << 5,   /* it counts in state->opens */
     KULA__URING_TRIED = 1 << 6,  /* kula__attempt may have left something behind */
     KULA__URING_REDONE = 1 << 7, /* the kernel has had it before */
+    KULA__URING_LATER = 1 << 8,  /* it is in state->later */
 };
 #define KULA__URING_COUNT_SHIFT \
     32 /* above: how often it had to be started or cancelled again */
@@ -244,7 +246,12 @@ void kula__uring_reroute(struct kula_ring *ring,
                          struct kula__slot *slot);
 
 /* The kernel is done with an operation, whatever comes next: drops its marks. */
-void kula__uring_release(struct kula__uring_state *state, struct kula__slot *slot);
+void kula__uring_release(struct kula_ring *ring,
+                         struct kula__uring_state *state,
+                         struct kula__slot *slot);
+
+/* Lets an open that was held start, if there may be one more now. */
+void kula__uring_let_open(struct kula_ring *ring, struct kula__uring_state *state);
 
 /* Releases an operation and ends it. */
 void kula__uring_end(struct kula_ring *ring,
@@ -298,6 +305,13 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot);
 
 /* Writes the entries of the cancels that have not been sent, as far as there is room. */
 void kula__uring_send_cancels(struct kula__uring_state *state);
+
+/* Looks again after what only time helps: cancels that find nothing, opens that others of the thread keep
+ * from starting. Once for each wait. */
+void kula__uring_look_again(struct kula_ring *ring, struct kula__uring_state *state);
+
+/* How long a wait may sleep before that has to be done again; `timeout_ns` if not at all. */
+int64_t kula__uring_patience(const struct kula__uring_state *state, int64_t timeout_ns);
 
 /* What the kernel said to one. */
 void kula__uring_cancel_answered(struct kula__uring_state *state,
