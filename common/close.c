@@ -35,6 +35,13 @@ bool kula__close_owns(const struct kula_ring *ring, const struct kula__slot *slo
                         (uint32_t)slot->fd % KULA__FD_PAGE;
 }
 
+/* Descriptors that the program knows of, or could guess, and that are not its own. */
+static bool is_the_rings(struct kula_ring *ring, int fd)
+{
+    return fd >= 0 && (fd == ring->wake.read_fd || fd == ring->wake.write_fd ||
+                       (ring->embedded && fd == ring->backend->pollable(ring)));
+}
+
 kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
 {
     if (!kula__is_owner(ring)) {
@@ -57,7 +64,7 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
     slot->user = user;
     kula__cold_of(slot)->epoch = ring->epoch;
     kula_op operation = kula__word_start(slot);
-    if (being_closed || fd < 0) {
+    if (being_closed || fd < 0 || is_the_rings(ring, fd)) {
         kula__refuse_unpinned(ring, slot, -EBADF);
         return operation;
     }

@@ -101,6 +101,11 @@ static __kernel_rwf_t write_flags(enum kula__fd_kind kind)
     return kind == KULA__FD_PIPE || kind == KULA__FD_UNKNOWN ? KULA__RWF_NOSIGNAL : 0;
 }
 
+static uint8_t flags_of_write(const struct kula_ring *ring, enum kula__fd_kind kind)
+{
+    return kind == KULA__FD_FILE ? kula__uring_write_flags(kula__uring_state_of(ring)) : 0;
+}
+
 static void prepare_read(const struct kula_ring *ring,
                          const struct kula__slot *slot,
                          struct io_uring_sqe *sqe)
@@ -129,6 +134,7 @@ static void prepare_write(const struct kula_ring *ring,
     single(sqe, IORING_OP_WRITE, slot);
     sqe->off = (uint64_t)slot->offset;
     sqe->rw_flags = write_flags(kind);
+    sqe->flags = flags_of_write(ring, kind);
     if (kula__kind_may_be_known(slot)) {
         kula__uring_use_fixed(ring, slot, sqe);
     }
@@ -155,6 +161,7 @@ static void prepare_writev(const struct kula_ring *ring,
     } else {
         vector(sqe, IORING_OP_WRITEV, slot);
         sqe->rw_flags = write_flags(kind);
+        sqe->flags = flags_of_write(ring, kind);
     }
 }
 

@@ -9,6 +9,7 @@
 #include "state.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 /* An enter that is refused is tried that often before its entries wait for another occasion. */
 #define REFUSALS_MAX 16u
@@ -35,6 +36,20 @@ bool kula__uring_has_more(const struct kula_ring *ring, const struct kula__uring
 {
     return ring->pending.head || state->again.head || state->cancels.head ||
            kula__uring_unsent(state) > 0;
+}
+
+/* A write beyond RLIMIT_FSIZE raises SIGXFSZ in the thread that does it, which is the submitting one when it
+ * is done inline (6.18: direct writes on ext4). A kernel's worker takes no signals, and the answer is -EFBIG
+ * as it should be. */
+uint8_t kula__uring_write_flags(struct kula__uring_state *state)
+{
+    if (state->writes == KULA__URING_WRITES_UNKNOWN) {
+        struct rlimit limit;
+        bool free = kula__fault("getrlimit", 0) == 0 && getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+                    limit.rlim_cur == RLIM_INFINITY;
+        state->writes = free ? KULA__URING_WRITES_FREE : KULA__URING_WRITES_LIMITED;
+    }
+    return state->writes == KULA__URING_WRITES_FREE ? 0 : IOSQE_ASYNC;
 }
 
 /* ---- Filling ------------------------------------------------------------------------------- */
@@ -109,6 +124,7 @@ static inline bool direct_transfer(const struct kula_ring *ring,
             return false;
         }
         kula__uring_transfer_entry(sqe, IORING_OP_WRITE, slot, offset, 0);
+        sqe->flags = kula__uring_write_flags(kula__uring_state_of(ring));
         return true;
     case KULA__OP_RECV:
         kula__uring_transfer_entry(sqe, IORING_OP_RECV, slot, 0, slot->opflags);
@@ -272,6 +288,7 @@ static inline void reap_before_submitting(struct kula_ring *ring,
 static int flush(struct kula_ring *ring, struct kula__uring_state *state)
 {
     uint32_t refusals = 0;
+    state->writes = KULA__URING_WRITES_UNKNOWN;
     while (refusals < REFUSALS_MAX) {
         if (state->again.head || state->cancels.head) {
             kula__uring_resume(ring, state);

@@ -64,28 +64,19 @@ static inline struct kula__slot *fill_nops(const struct kula__uring_state *state
     return slot;
 }
 
-static inline struct kula__slot *fill_transfers(const struct kula__uring_state *state,
+static inline struct kula__slot *fill_transfers(uint32_t run,
+                                                uint8_t opcode,
                                                 struct kula__slot *slot,
                                                 struct io_uring_sqe **sqe,
                                                 const struct io_uring_sqe *end)
 {
+    uint32_t head = head_of(opcode);
     struct io_uring_sqe *at = *sqe;
     do {
-        uint32_t run = kula__uring_nature(slot);
-        uint32_t head;
-        if (run == state->read_run) {
-            head = head_of(IORING_OP_READ);
-        } else if (run == state->write_run) {
-            head = head_of(IORING_OP_WRITE);
-        } else {
-            break;
-        }
-        do {
-            transfer_entry(at, head, slot);
-            at++;
-            slot = slot->next;
-        } while (slot && at != end && kula__uring_nature(slot) == run);
-    } while (slot && at != end);
+        transfer_entry(at, head, slot);
+        at++;
+        slot = slot->next;
+    } while (slot && at != end && kula__uring_nature(slot) == run);
     *sqe = at;
     return slot;
 }
@@ -236,10 +227,32 @@ void kula__uring_land(struct kula_ring *ring, struct kula__uring_state *state, u
 
 /* ---- The round ----------------------------------------------------------------------------- */
 
+enum sort {
+    NOPS,
+    READS,
+    WRITES
+};
+
+static inline struct kula__slot *fill(const struct kula__uring_state *state,
+                                      struct kula__slot *slot,
+                                      struct io_uring_sqe **sqe,
+                                      enum sort sort)
+{
+    const struct io_uring_sqe *end = state->sqes_end;
+    switch (sort) {
+    case READS:
+        return fill_transfers(state->read_run, IORING_OP_READ, slot, sqe, end);
+    case WRITES:
+        return fill_transfers(state->write_run, IORING_OP_WRITE, slot, sqe, end);
+    default:
+        return fill_nops(state, slot, sqe, end);
+    }
+}
+
 /* A round of one sort, which the first pending record is of. */
 static inline __attribute__((__always_inline__)) int round_of(struct kula_ring *ring,
                                                               int64_t timeout_ns,
-                                                              bool nops)
+                                                              enum sort sort)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
     if (kula__unlikely(!state->calm || kula__uring_wants_us(state) || kula__has_events(ring))) {
@@ -247,9 +260,7 @@ static inline __attribute__((__always_inline__)) int round_of(struct kula_ring *
     }
     struct io_uring_sqe *start = &state->sqes[state->tail & state->sq_mask];
     struct io_uring_sqe *sqe = start;
-    struct kula__slot *rest =
-        nops ? fill_nops(state, ring->pending.head, &sqe, state->sqes_end)
-             : fill_transfers(state, ring->pending.head, &sqe, state->sqes_end);
+    struct kula__slot *rest = fill(state, ring->pending.head, &sqe, sort);
     uint32_t count = (uint32_t)(sqe - start);
     state->tail += count;
     /* release: the kernel sees the entries before the tail that covers them */
@@ -268,24 +279,35 @@ static inline __attribute__((__always_inline__)) int round_of(struct kula_ring *
         return kula__wait_slowly(ring, timeout_ns);
     }
     ring->landed_next = ring->landed;
-    if (kula__unlikely(land(ring, state, ring->landed, ready, nops) != ready)) {
+    if (kula__unlikely(land(ring, state, ring->landed, ready, sort == NOPS) != ready)) {
         return kula__wait_slowly(ring, timeout_ns);
     }
     ring->epoch++;
     return (int)ready;
 }
 
-/* Functions of their own, so that neither pays for the registers of the other. */
+/* Functions of their own, so that none pays for the registers of the others. */
 static __attribute__((__noinline__)) int round_of_nops(struct kula_ring *ring,
                                                        int64_t timeout_ns)
 {
-    return round_of(ring, timeout_ns, true);
+    return round_of(ring, timeout_ns, NOPS);
 }
 
-static __attribute__((__noinline__)) int round_of_transfers(struct kula_ring *ring,
-                                                            int64_t timeout_ns)
+static __attribute__((__noinline__)) int round_of_reads(struct kula_ring *ring,
+                                                        int64_t timeout_ns)
 {
-    return round_of(ring, timeout_ns, false);
+    return round_of(ring, timeout_ns, READS);
+}
+
+static __attribute__((__noinline__)) int round_of_writes(struct kula_ring *ring,
+                                                         int64_t timeout_ns)
+{
+    struct kula__uring_state *state = kula__uring_state_of(ring);
+    state->writes = KULA__URING_WRITES_UNKNOWN;
+    if (kula__unlikely(kula__uring_write_flags(state) != 0)) {
+        return kula__wait_slowly(ring, timeout_ns);
+    }
+    return round_of(ring, timeout_ns, WRITES);
 }
 
 int kula__uring_round(struct kula_ring *ring, int64_t timeout_ns)
@@ -294,6 +316,14 @@ int kula__uring_round(struct kula_ring *ring, int64_t timeout_ns)
     if (kula__unlikely(!first)) {
         return kula__wait_slowly(ring, timeout_ns);
     }
-    bool nops = kula__uring_nature(first) == kula__uring_state_of(ring)->nop_run;
-    return nops ? round_of_nops(ring, timeout_ns) : round_of_transfers(ring, timeout_ns);
+    const struct kula__uring_state *state = kula__uring_state_of(ring);
+    uint32_t nature = kula__uring_nature(first);
+    if (nature == state->nop_run) {
+        return round_of_nops(ring, timeout_ns);
+    }
+    if (nature == state->read_run) {
+        return round_of_reads(ring, timeout_ns);
+    }
+    return nature == state->write_run ? round_of_writes(ring, timeout_ns)
+                                      : kula__wait_slowly(ring, timeout_ns);
 }

@@ -75,6 +75,7 @@ struct kula__uring_state {
     uint32_t opens_max;              /* of all rings of the thread */
     uint32_t
         unproven;    /* operations that have not succeeded on this ring yet: bits as `direct` */
+    uint8_t writes;  /* enum kula__uring_writes: of this flush */
     bool messages;   /* SENDMSG and RECVMSG are there */
     bool wake_armed; /* ring->wake is being polled */
     bool timed_enter; /* EXT_ARG */
@@ -175,6 +176,14 @@ static inline uint32_t kula__uring_unsent(const struct kula__uring_state *state)
     return state->tail - IO_URING_READ_ONCE(*state->sq_head);
 }
 
+/* Whether writes may meet a limit for the size of files (RLIMIT_FSIZE): asked once for each flush that has
+ * some. */
+enum kula__uring_writes {
+    KULA__URING_WRITES_UNKNOWN,
+    KULA__URING_WRITES_FREE,
+    KULA__URING_WRITES_LIMITED,
+};
+
 /* ---- round.c ---- */
 
 int kula__uring_round(struct kula_ring *ring, int64_t timeout_ns);
@@ -190,6 +199,9 @@ void kula__uring_allow(struct kula__uring_state *state, uint32_t operations);
 /* A zeroed entry at the tail of the submission queue, or NULL when that is full. The caller fills it,
  * and it goes out with the next enter. */
 struct io_uring_sqe *kula__uring_entry(struct kula__uring_state *state);
+
+/* The flags of an entry that writes to a file. */
+uint8_t kula__uring_write_flags(struct kula__uring_state *state);
 
 /* How many entries the submission queue has room for. */
 uint32_t kula__uring_room(const struct kula__uring_state *state);

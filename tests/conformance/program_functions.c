@@ -101,6 +101,7 @@ static struct kula_ring *open_talkative(struct attempt *attempt, const char *mas
 {
     struct kula_config config = harness_config();
     config.mask = mask;
+    config.flags = KULA_CONFIG_IGNORE_ENV; /* KULA_MASK would win */
     config.log = sink;
     config.log_arg = attempt;
     struct kula_ring *ring = NULL;
