@@ -134,6 +134,18 @@ void kula_analyzer_escape_(void *pointer);
 #    define KULA_ESCAPE_(pointer) ((void)0)
 #endif
 
+/* What holds, and it cannot know: it takes it that every producer may give nothing. */
+#if defined __clang_analyzer__
+#    define KULA_ANALYZER_ASSUME_(condition) \
+        do {                                 \
+            if (!(condition)) {              \
+                __builtin_unreachable();     \
+            }                                \
+        } while (0)
+#else
+#    define KULA_ANALYZER_ASSUME_(condition) ((void)0)
+#endif
+
 /* -DKULA_LINT: for analysis only, never to be run. A pointer that an opaque call returns has no
  * connection with the handle for a compiler; here it is the handle, and so a pointer to the payload
  * that is kept across a hand-over is used after free. Such a program does not link: the name that

@@ -336,8 +336,8 @@ KULA_API kula_op kula_openat(struct kula_ring *ring,
  * Sizes:   none
  * Owner:   the descriptor is the ring's from now on
  * Errors:  never returns 0 for want of room (its record belongs to the descriptor's); the event:
- *          -EBADF not open, already being closed, or the ring's own (kula_pollable); -EIO, -ENOSPC, -EDQUOT from the file system (it
- *          is closed nevertheless)
+ *          -EBADF not open, already being closed, or the ring's own (kula_pollable); -EIO, -ENOSPC,
+ *          -EDQUOT from the file system (it is closed nevertheless)
  * Thread:  owner
  * Kernel:  close(2): -EINTR means closed on Linux and is reported as 0 */
 KULA_API kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user);

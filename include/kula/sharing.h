@@ -150,7 +150,10 @@ KULA_INLINE_ kula_buf kula_thaw(kula_ref *ref)
         return NULL;
     }
     *ref = NULL;
-    return kula_thaw_(held);
+    kula_buf buffer = kula_thaw_(held);
+    KULA_ANALYZER_ASSUME_(buffer !=
+                          NULL); /* else the reference is gone where NULL comes back */
+    return buffer;
 }
 
 /* Takes a reference out of an event, as kula_take takes a buffer: each of the two gives NULL when what
