@@ -18,6 +18,12 @@ def reason(case):
     return (about or lines or ["no reason given"])[-1]
 
 
+def single_skips(case):
+    """The reasons of single tests that a program has skipped: it prints one before each."""
+    lines = [line.strip() for line in (case.findtext("system-out") or "").splitlines()]
+    return [line for line in lines if line.startswith("skipped: ")]
+
+
 def main():
     path, status = sys.argv[1:]
     counts = {"run": 0, "fail": 0, "notrun": 0}
@@ -26,6 +32,7 @@ def main():
     except ElementTree.ParseError:
         cases = []
     skipped = {}
+    singles = {}
     for case in cases:
         outcome = case.get("status")
         if case.find("skipped") is not None and outcome != "fail":
@@ -34,6 +41,9 @@ def main():
             if "SKIP" not in case.find("skipped").get("message", ""):
                 outcome = "fail"
         counts[outcome if outcome in counts else "fail"] += 1
+        if outcome == "run":
+            for why in single_skips(case):
+                singles[why] = singles.get(why, 0) + 1
         if outcome == "notrun":
             skipped.setdefault(reason(case), []).append(case.get("name"))
         elif outcome != "run":
@@ -43,6 +53,8 @@ def main():
     for why, names in skipped.items():
         others = f" and {len(names) - 1} others" if len(names) > 1 else ""
         print(f"  skipped: {names[0]}{others}: {why}", file=sys.stderr)
+    for why, count in singles.items():
+        print(f"  single tests {why}: {count}", file=sys.stderr)
     if int(status) != 0 and counts["fail"] == 0:
         counts["fail"] += 1
         print(f"  failed: ctest itself, with status {status}", file=sys.stderr)

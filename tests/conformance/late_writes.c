@@ -20,7 +20,7 @@ static int make_direct_file(void)
 {
     int fd = make_file_flags("", O_DIRECT);
     if (fd < 0) {
-        SKIP_BECAUSE("the build's file system refuses O_DIRECT: %s", strerror(errno));
+        SKIP_WANTING("the build's file system refuses O_DIRECT: %s", strerror(errno));
     }
     unsigned char *block = NULL;
     assert_int_equal(posix_memalign((void **)&block, 4096, BLOCK), 0);
@@ -31,7 +31,7 @@ static int make_direct_file(void)
             int error = errno;
             free(block);
             close(fd);
-            SKIP_BECAUSE("O_DIRECT cannot write here: %s", strerror(error));
+            SKIP_WANTING("O_DIRECT cannot write here: %s", strerror(error));
         }
     }
     free(block);

@@ -14,7 +14,7 @@ static void raise_descriptor_limit(rlim_t wanted)
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
     if (limit.rlim_cur < wanted) {
         if (limit.rlim_max < wanted) {
-            SKIP_BECAUSE("at most %llu descriptors", (unsigned long long)limit.rlim_max);
+            SKIP_WANTING("at most %llu descriptors", (unsigned long long)limit.rlim_max);
         }
         limit.rlim_cur = wanted;
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);

@@ -317,7 +317,7 @@ static int make_direct_file(void)
 {
     int fd = make_file_flags("", O_DIRECT);
     if (fd < 0) {
-        SKIP_BECAUSE("the build's file system refuses O_DIRECT: %s", strerror(errno));
+        SKIP_WANTING("the build's file system refuses O_DIRECT: %s", strerror(errno));
     }
     unsigned char *block = make_aligned(BLOCK);
     int error = 0;
@@ -328,7 +328,7 @@ static int make_direct_file(void)
     free(block);
     if (error != 0) {
         close(fd);
-        SKIP_BECAUSE("O_DIRECT cannot write here: %s", strerror(error));
+        SKIP_WANTING("O_DIRECT cannot write here: %s", strerror(error));
     }
     return fd;
 }

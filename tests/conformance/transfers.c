@@ -212,7 +212,7 @@ static void special_files_answer_as_read_and_write_do(void **state)
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     if (null < 0 || zero < 0) {
-        SKIP_BECAUSE("/dev/null and /dev/zero cannot be opened");
+        SKIP_WANTING("/dev/null and /dev/zero cannot be opened");
     }
     read_file(ring, null, 8, KULA_CUR, &done);
     assert_result(done.result, 0);
@@ -239,7 +239,7 @@ static void a_full_device_says_so(void **state)
     struct kula_ring *ring = harness_ring(state);
     int full = open("/dev/full", O_RDWR | O_CLOEXEC);
     if (full < 0) {
-        SKIP_BECAUSE("/dev/full cannot be opened");
+        SKIP_WANTING("/dev/full cannot be opened");
     }
     assert_result(write_file(ring, full, "no room", KULA_CUR), -ENOSPC);
     assert_result(write_file(ring, full, "no room", 0), -ENOSPC);
@@ -266,7 +266,7 @@ static void a_file_of_proc_is_read_like_any_other(void **state)
     struct kula_ring *ring = harness_ring(state);
     int fd = open("/proc/version", O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        SKIP_BECAUSE("there is no /proc/version");
+        SKIP_WANTING("there is no /proc/version");
     }
     char expected[32];
     assert_int_equal(pread(fd, expected, 32, 0), 32);

@@ -382,13 +382,13 @@ void harness_assert_result(int64_t actual,
     _fail(file, line);
 }
 
-static bool backend_is_expected(void)
+bool harness_expects(const char *word)
 {
     const char *list = getenv("KULA_EXPECT");
-    size_t length = strlen(backend_name);
+    size_t length = strlen(word);
     while (list && *list) {
         size_t item = strcspn(list, ", ");
-        if (item == length && strncmp(list, backend_name, length) == 0) {
+        if (item == length && strncmp(list, word, length) == 0) {
             return true;
         }
         list += item;
@@ -418,7 +418,7 @@ static int find_backend(void)
     struct utsname names;
     uname(&names);
     const char *cause = report.candidate_count > 0 ? report.candidates[0].cause : report.reason;
-    bool skipped = means_unavailable(error) && !backend_is_expected();
+    bool skipped = means_unavailable(error) && !harness_expects(backend_name);
     fprintf(stderr, "%s: %s is not available on %s %s: %s (%s)\n",
             skipped ? "skipped" : "failed", backend_name, names.sysname, names.release,
             strerror(-error), cause);

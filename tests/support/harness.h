@@ -93,13 +93,28 @@ void harness_look_at_anything(const void *bytes, size_t count);
 /* ThreadSanitizer holds a signal's handler back until the thread makes a call that it knows. */
 bool harness_delays_signals(void);
 
-/* Prints why, with the kernel's release, and skips the test. */
+/* Prints why, with the kernel's release, and skips the test: it does not apply to this backend, build or
+ * mask. */
 #define SKIP_BECAUSE(...)                \
     do {                                 \
         harness_print_skip(__VA_ARGS__); \
         skip();                          \
     } while (0)
 void harness_print_skip(const char *format, ...) __attribute__((__format__(__printf__, 1, 2)));
+
+/* The same for what this machine does not give (a terminal, a tmpfs, O_DIRECT). Where KULA_EXPECT lists
+ * "machine" it fails instead. */
+#define SKIP_WANTING(...)                    \
+    do {                                     \
+        harness_print_skip(__VA_ARGS__);     \
+        if (harness_expects("machine")) {    \
+            fail_msg("expected to be here"); \
+        }                                    \
+        skip();                              \
+    } while (0)
+
+/* Whether KULA_EXPECT lists a word. */
+bool harness_expects(const char *word);
 
 /* Compares results and names both errno values when they differ. */
 #define assert_result(actual, expected) \

@@ -124,7 +124,7 @@ void make_terminal(int ret_fds[2])
 {
     ret_fds[0] = posix_openpt(O_RDWR | O_NOCTTY);
     if (ret_fds[0] < 0) {
-        SKIP_BECAUSE("no pseudo terminal can be had: %s", strerror(errno));
+        SKIP_WANTING("no pseudo terminal can be had: %s", strerror(errno));
     }
     set_cloexec(ret_fds[0]);
     char name[128];
@@ -133,7 +133,7 @@ void make_terminal(int ret_fds[2])
         (ret_fds[1] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
         int error = errno;
         close(ret_fds[0]);
-        SKIP_BECAUSE("the terminal's other side cannot be opened: %s", strerror(error));
+        SKIP_WANTING("the terminal's other side cannot be opened: %s", strerror(error));
     }
     struct termios mode;
     assert_int_equal(tcgetattr(ret_fds[1], &mode), 0);
