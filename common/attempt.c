@@ -82,7 +82,7 @@ static bool is_direct(struct kula__fd *record, int fd)
 {
 #if defined O_DIRECT
     if (!(record->no_nowait & LOOKED)) {
-        int flags = fcntl(fd, F_GETFL);
+        int flags = kula__sys_status_flags(fd);
         record->no_nowait |= LOOKED | (flags >= 0 && (flags & O_DIRECT) ? DIRECT : 0);
     }
     return record->no_nowait & DIRECT;
@@ -156,7 +156,8 @@ static int32_t transfer_file(const struct kula_ring *ring,
 static bool is_tty(struct kula__fd *record, int fd)
 {
     if (!(record->no_nowait & LOOKED)) {
-        record->no_nowait |= (uint8_t)(LOOKED | (isatty(fd) ? TTY : 0));
+        record->no_nowait |=
+            (uint8_t)(LOOKED | (kula__fault("isatty", EBADF) == 0 && isatty(fd) ? TTY : 0));
     }
     return record->no_nowait & TTY;
 }
@@ -166,7 +167,7 @@ static int32_t look_at_stream(const struct kula__slot *slot)
 {
     int32_t result = look(slot);
     if (result == -EAGAIN) {
-        int flags = fcntl(slot->fd, F_GETFL);
+        int flags = kula__sys_status_flags(slot->fd);
         if (flags >= 0 && (flags & O_ACCMODE) == (is_writing(slot) ? O_RDONLY : O_WRONLY)) {
             return -EBADF;
         }
@@ -362,7 +363,9 @@ static int32_t transfer_message(struct kula__slot *slot, int flags)
 
 /* A datagram socket whose receiving side was shut down has no end that a receive without waiting would
  * tell of, as one that waits does. */
-static bool is_shut(struct kula_ring *ring, const struct kula__slot *slot, struct kula__fd *record)
+static bool is_shut(struct kula_ring *ring,
+                    const struct kula__slot *slot,
+                    struct kula__fd *record)
 {
 #if defined POLLRDHUP
     if (record->kind == KULA__FD_UNKNOWN) {
@@ -393,7 +396,8 @@ static bool is_listener(int fd)
 {
     int listening = 0;
     socklen_t length = sizeof listening;
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening;
+    return kula__fault("getsockopt", ENOMEM) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening;
 }
 
 /* The connection that poll(2) has seen may be gone when accept(2) looks: another thread or process

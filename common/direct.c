@@ -145,7 +145,7 @@ static int probe_file(int fd, const struct stat *status, struct kula_direct *ret
     if (own == -EINVAL) {
         return -EOPNOTSUPP; /* that is how open(2) says it */
     }
-    int flags = fcntl(fd, F_GETFL);
+    int flags = kula__sys_status_flags(fd);
     if (flags >= 0 && (flags & O_DIRECT) && (flags & O_ACCMODE) != O_WRONLY) {
         return probe(fd, status, ret_direct);
     }

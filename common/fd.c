@@ -49,7 +49,7 @@ struct kula__fd *kula__fd_get(struct kula_ring *ring, int fd)
 {
     uint32_t page = (uint32_t)fd / KULA__FD_PAGE;
     struct kula__fd_page *found = page < ring->fd_page_count ? ring->fd_pages[page] : NULL;
-    if (kula__unlikely(!found) && fcntl(fd, F_GETFD) >= 0) {
+    if (kula__unlikely(!found) && kula__sys_is_open(fd)) {
         found = page_make(ring, page);
     }
     return kula__likely(found) ? &found->fds[(uint32_t)fd % KULA__FD_PAGE] : NULL;
@@ -57,7 +57,7 @@ struct kula__fd *kula__fd_get(struct kula_ring *ring, int fd)
 
 int kula__fd_missing(int fd)
 {
-    return fcntl(fd, F_GETFD) >= 0 ? -ENOMEM : -EBADF;
+    return kula__sys_is_open(fd) ? -ENOMEM : -EBADF;
 }
 
 struct kula__fd *kula__fd_peek(const struct kula_ring *ring, int fd)
@@ -90,14 +90,16 @@ void kula__fd_note(struct kula_ring *ring, const struct kula__fd *record, int fd
     ring->fd_plain[fd] = record->kind == KULA__FD_FILE && record->closing == KULA__FD_OPEN;
 }
 
-static uint8_t socket_kind(int fd)
+/* KULA__FD_STREAM, KULA__FD_DATAGRAM or a negative errno. */
+static int socket_kind(int fd)
 {
     int type = 0;
     socklen_t length = sizeof type;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type != SOCK_STREAM) {
-        return KULA__FD_DATAGRAM;
+    int error = kula__fault("getsockopt", ENOMEM);
+    if (error < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0) {
+        return error < 0 ? error : -errno;
     }
-    return KULA__FD_STREAM;
+    return type == SOCK_STREAM ? KULA__FD_STREAM : KULA__FD_DATAGRAM;
 }
 
 int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd)
@@ -114,12 +116,17 @@ int kula__fd_classify(struct kula_ring *ring, struct kula__fd *record, int fd)
     } else if (S_ISFIFO(status.st_mode)) {
         record->kind = KULA__FD_PIPE;
     } else if (S_ISSOCK(status.st_mode)) {
-        record->kind = socket_kind(fd);
+        int kind = socket_kind(fd);
+        if (kind < 0) {
+            return kind; /* to be asked again */
+        }
+        record->kind = (uint8_t)kind;
     } else {
         /* Character devices: /dev/null and /dev/zero have positions and never wait; a tty has none.
          * An eventfd has no type at all, and answers to lseek although it has no positions. */
         bool device = S_ISCHR(status.st_mode);
-        bool seekable = device && lseek(fd, 0, SEEK_CUR) >= 0;
+        bool seekable =
+            device && kula__fault("lseek", ESPIPE) == 0 && lseek(fd, 0, SEEK_CUR) >= 0;
         record->kind = seekable ? KULA__FD_FILE : device ? KULA__FD_TERMINAL : KULA__FD_OTHER;
     }
     kula__fd_note(ring, record, fd);

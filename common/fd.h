@@ -18,8 +18,8 @@ enum kula__fd_kind {
     KULA__FD_PIPE,      /* pipe or FIFO */
     KULA__FD_STREAM,    /* socket: stream */
     KULA__FD_DATAGRAM,  /* socket: datagram, seqpacket, raw: zero length is a real transfer */
-    KULA__FD_TERMINAL, /* tty, and other character devices without positions */
-    KULA__FD_OTHER,    /* eventfd, timerfd, inotify, ...: no positions, may have to be waited for */
+    KULA__FD_TERMINAL,  /* tty, and other character devices without positions */
+    KULA__FD_OTHER, /* eventfd, timerfd, inotify, ...: no positions, may have to be waited for */
 };
 
 enum kula__fd_closing {

@@ -63,10 +63,11 @@ static int ring_make(const struct kula__request *request, struct kula_ring **ret
     ring->landed_next = ring->landed;
     ring->landed_end = ring->landed;
     ring->wake.read_fd = -1;
-    pthread_mutex_init(&ring->message_mutex, NULL);
+    bool mutex = pthread_mutex_init(&ring->message_mutex, NULL) ==
+                 0; /* it needs no memory, says glibc */
     ring->report = kula__memory_new(sizeof *ring->report);
     ring->pool = kula__pool_new();
-    bool memory = ring->report && ring->pool && kula__slots_init();
+    bool memory = mutex && ring->report && ring->pool && kula__slots_init();
     int error = memory ? kula__signal_open(&ring->wake) : -ENOMEM;
     if (error < 0) {
         ring_free(ring);

@@ -216,9 +216,9 @@ static uint64_t transfer_bytes(const struct kula__slot *slot)
 /* Whether a descriptor is open for this direction: asked only where no call will be made. */
 static int check_mode(int fd, enum kula__transfer transfer)
 {
-    int flags = fcntl(fd, F_GETFL);
+    int flags = kula__sys_status_flags(fd);
     if (flags < 0) {
-        return -errno;
+        return flags;
     }
     int wrong = transfer == KULA__TRANSFER_IN ? O_WRONLY : O_RDONLY;
     return (flags & O_ACCMODE) == wrong ? -EBADF : 0;

@@ -195,6 +195,18 @@ int64_t kula__now_ns(void)
 
 /* ---- Descriptors ---- */
 
+int kula__sys_status_flags(int fd)
+{
+    int error = kula__fault("fcntl", EBADF);
+    int flags = error < 0 ? error : fcntl(fd, F_GETFL);
+    return flags < 0 && error == 0 ? -errno : flags;
+}
+
+bool kula__sys_is_open(int fd)
+{
+    return kula__fault("fcntl", EBADF) == 0 && fcntl(fd, F_GETFD) >= 0;
+}
+
 int kula__sys_close(int fd)
 {
     /* The injected failure comes after the call, as the real ones do: the number is free again. */

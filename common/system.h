@@ -10,6 +10,7 @@
 #include "fault.h"
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -52,6 +53,11 @@ int64_t kula__now_ns(void); /* monotonic */
 
 int kula__sys_close(int fd); /* never retried; -EINTR is 0: closed */
 int kula__sys_read(int fd, void *data, size_t bytes);
+
+/* How a descriptor was opened, and its flags (F_GETFL), or a negative errno. */
+int kula__sys_status_flags(int fd);
+/* Whether a number is an open descriptor. */
+bool kula__sys_is_open(int fd);
 
 /* A descriptor to wake a sleeper with: an eventfd, or a pipe off Linux; non-blocking. A signal may be
  * sent from any thread and from a signal handler, and is coalesced. */

@@ -132,7 +132,7 @@ static bool goes_on(struct kula_ring *ring,
  * worker for it (-ECANCELED, RLIMIT_NPROC) leaves the descriptor open. */
 static bool has_closed(const struct kula__slot *slot, int32_t result)
 {
-    return result != -ECANCELED || fcntl(slot->fd, F_GETFD) < 0;
+    return result != -ECANCELED || !kula__sys_is_open(slot->fd);
 }
 
 /* What is left to say of an operation that was asked to end. */

@@ -29,7 +29,9 @@
 static int sysctl_disabled(void)
 {
     int value = -1;
-    int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+    int fd = kula__fault("open", EMFILE)
+                 ? -1
+                 : open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
     if (fd >= 0) {
         char text = '\0';
         if (kula__sys_read(fd, &text, 1) == 1 && text >= '0' && text <= '9') {

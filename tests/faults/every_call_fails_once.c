@@ -102,6 +102,19 @@ static kula_op start_vector(struct kula_ring *r,
     return kula_readv(r, p->file, &vec, 0, d);
 }
 
+static kula_op start_vector_out(struct kula_ring *r,
+                                struct place *p,
+                                kula_buf *b,
+                                struct outcome *d)
+{
+    kula_vec vec = kula_vec_new(r);
+    if (!vec) {
+        return 0;
+    }
+    kula_vec_add(vec, b, 8);
+    return kula_writev(r, p->file, &vec, 0, d);
+}
+
 static kula_op start_socket(struct kula_ring *r,
                             struct place *p,
                             kula_buf *b,
@@ -285,6 +298,7 @@ static const struct kind kinds[] = {
     { "recv", start_recv, 4, true },
     { "send", start_send, 8, true },
     { "readv", start_vector, 8, true },
+    { "writev", start_vector_out, 8, true },
     { "socket", start_socket, ANY_DESCRIPTOR, false },
     { "bind", start_bind, -EINVAL, false },
     { "listen", start_listen, 0, false },
