@@ -7,10 +7,13 @@ import ctypes
 import json
 import os
 import platform
+import pathlib
 import re
+import shutil
 import signal
 import struct
 import sys
+import tempfile
 
 import programs
 from programs import checks
@@ -185,6 +188,37 @@ def refused(findings):
     return checked
 
 
+NOBODY = 65534
+
+
+def privileged(findings):
+    """A set-user-ID program does not take its backend from whoever started it (AT_SECURE)."""
+    if os.geteuid() != 0:
+        checks.skip("making a set-user-ID program of another user needs root")
+    with tempfile.TemporaryDirectory() as folder:
+        if os.statvfs(folder).f_flag & os.ST_NOSUID:
+            checks.skip(f"{folder} is mounted nosuid")
+        os.chmod(folder, 0o755)
+        program = pathlib.Path(folder, "kula-info")
+        shutil.copy(INFO, program)
+        chosen = {}
+        for mode in 0o755, 0o4755:
+            program.chmod(mode)
+            result = checks.run(
+                [program, "--json"],
+                env=clean_environment(KULA_BACKEND="strict:blocking"),
+                timeout=programs.LIMIT_SECONDS,
+                user=NOBODY,
+                group=NOBODY,
+                extra_groups=[],
+            )
+            chosen[mode] = json.loads(result.stdout)["chosen"]
+        expect(findings, "chosen as anybody", chosen[0o755], "blocking")
+        if chosen[0o4755] == "blocking":
+            findings.add("a set-user-ID kula-info has heeded KULA_BACKEND")
+    return 2
+
+
 def kill_io_uring_setup():
     """A seccomp filter that kills the process that calls io_uring_setup (425 everywhere)."""
     code = struct.pack("=HBBI", 0x20, 0, 0, 0)  # load the number of the call
@@ -224,6 +258,7 @@ programs.run_case(
         "masks": masks,
         "refused": refused,
         "killed": killed,
+        "privileged": privileged,
     },
     CASE,
 )
