@@ -219,6 +219,7 @@ struct kula__cold {
     int32_t vec_error; /* VEC: 0, or what the operation will end in */
 
     uint64_t scratch[3]; /* the backend's, while it has the operation; undefined at the start */
+    atomic_bool stop;    /* connect: a worker that waits to try again shall not */
     struct kula__slot *previous; /* the backend's: a second link where a list needs one */
 
     /* buffers, references: from the kernel's address of a byte to the program's. Not 0 only where

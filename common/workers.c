@@ -246,6 +246,7 @@ int kula__workers_push(struct kula_ring *ring, struct kula__slot *slot)
     const struct kula__fd *record = slot->fd >= 0 ? kula__fd_peek(ring, slot->fd) : NULL;
     cold->scratch[SCRATCH_KIND] = record ? record->kind : KULA__FD_UNKNOWN;
     cold->scratch[SCRATCH_OFFSET] = (uint64_t)slot->offset;
+    atomic_store_explicit(&cold->stop, false, memory_order_relaxed);
     slot->attention |= KULA__POOLED;
     atomic_fetch_add_explicit(&workers->busy, 1, memory_order_relaxed);
 
@@ -303,7 +304,15 @@ int kula__workers_cancel(struct kula_ring *ring, struct kula__slot *slot)
     pthread_mutex_lock(&workers->mutex);
     bool taken_back = take_back(workers, slot);
     pthread_mutex_unlock(&workers->mutex);
-    return taken_back ? 0 : -EALREADY;
+    if (taken_back) {
+        kula__finish(ring, slot, -ECANCELED);
+        return 0;
+    }
+    if (slot->operation == KULA__OP_CONNECT) { /* it waits between tries, not in a call */
+        atomic_store_explicit(&kula__cold_of(slot)->stop, true, memory_order_relaxed);
+        return 0;
+    }
+    return -EALREADY;
 }
 
 uint32_t kula__workers_busy(const struct kula_ring *ring)

@@ -32,8 +32,8 @@ void kula__workers_give(struct kula_ring *ring,
  * travelled in its place, and KULA_FULL goes on from there. Thread: owner. */
 int32_t kula__workers_result(struct kula__slot *slot);
 
-/* Takes an operation back that no worker has begun. 0: it is the caller's, to be finished with
- * -ECANCELED; -EALREADY: it runs, or is on its way home. Thread: owner. */
+/* Ends an operation that no worker has begun, or asks one to end that waits to try again: 0, and its own
+ * result decides. -EALREADY: it is in a call that cannot be stopped, or on its way home. Thread: owner. */
 int kula__workers_cancel(struct kula_ring *ring, struct kula__slot *slot);
 
 /* How many calls are running or waiting. Thread: owner. */

@@ -183,7 +183,8 @@ struct kula_config {
  *          resources, when no candidate could do with less
  * Thread:  any; the caller becomes the ring's owner
  * Kernel:  uring needs the features of Linux 5.11 unless strict (NODROP, SUBMIT_STABLE, RW_CUR_POS,
- *          FAST_POLL, EXT_ARG); epoll needs epoll and eventfd; blocking needs POSIX */
+ *          FAST_POLL, EXT_ARG); strict and without NODROP it has a limit to what is under way
+ *          (docs/differences.md); epoll needs epoll and eventfd; blocking needs POSIX */
 KULA_API KULA_MUST_USE int kula_open(const struct kula_config *config,
                                      struct kula_ring **ret_ring);
 

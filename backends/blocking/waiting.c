@@ -278,10 +278,9 @@ static bool remove_waiting(struct kula__blocking_state *state, struct kula__slot
 int kula__blocking_cancel(struct kula_ring *ring, struct kula__slot *slot)
 {
     if (slot->attention & KULA__POOLED) {
-        if (kula__workers_cancel(ring, slot) < 0) {
-            return -EALREADY;
-        }
-    } else if (!remove_waiting(kula__blocking_state_of(ring), slot)) {
+        return kula__workers_cancel(ring, slot);
+    }
+    if (!remove_waiting(kula__blocking_state_of(ring), slot)) {
         return -EALREADY;
     }
     kula__finish(ring, slot, -ECANCELED);

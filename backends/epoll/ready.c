@@ -162,11 +162,7 @@ static bool unqueue(struct kula__fd *record, struct kula__slot *slot)
 int kula__epoll_cancel(struct kula_ring *ring, struct kula__slot *slot)
 {
     if (slot->attention & KULA__POOLED) {
-        int error = kula__workers_cancel(ring, slot);
-        if (error == 0) {
-            kula__finish(ring, slot, -ECANCELED);
-        }
-        return error;
+        return kula__workers_cancel(ring, slot);
     }
     struct kula__fd *record = kula__fd_peek(ring, slot->fd);
     if (!record || !unqueue(record, slot)) {

@@ -59,11 +59,7 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
 {
     struct kula__uring_state *state = kula__uring_state_of(ring);
     if (slot->attention & KULA__POOLED) {
-        int error = kula__workers_cancel(ring, slot);
-        if (error == 0) {
-            kula__finish(ring, slot, -ECANCELED);
-        }
-        return error;
+        return kula__workers_cancel(ring, slot);
     }
     state->calm = false;
     uint64_t marks = kula__uring_marks_of(slot);
