@@ -233,13 +233,16 @@ static int32_t write_pieces(const struct kula__slot *slot,
     return moved;
 }
 
-/* Of what was seen to be ready. An eventfd may have room for a number, and not for this one; and somebody
- * else may be faster than a read. A pipe with room takes PIPE_BUF, and has no other reader in order. */
+/* Of what was seen to be ready; but eventfds and their like are tried without having been looked at: one may
+ * have room for a number, and not for this one, and what cannot be at all (-EINVAL) need not be waited for. */
 static int32_t transfer_at_once(struct kula__slot *slot,
                                 const struct kula__fd *record,
                                 const struct kula__span *span)
 {
-    int before = record->kind == KULA__FD_OTHER ? kula__nonblocking_begin(slot->fd) : -1;
+    int before = -1;
+    if (record->kind == KULA__FD_OTHER && (before = kula__nonblocking_begin(slot->fd)) < 0) {
+        return before;
+    }
     int32_t result = is_writing(slot) ? kula__call_write(slot->fd, span, KULA_CUR)
                                       : kula__call_read(slot->fd, span, KULA_CUR);
     if (before >= 0) {
@@ -252,7 +255,8 @@ static int32_t write_when_ready(struct kula__slot *slot,
                                 struct kula__fd *record,
                                 const struct kula__span *span)
 {
-    int32_t result = look_at_stream(slot);
+    /* what cannot be made non-blocking for a moment is looked at first */
+    int32_t result = record->kind == KULA__FD_OTHER ? 0 : look_at_stream(slot);
     if (result < 0) {
         return result;
     }
@@ -279,7 +283,7 @@ static int32_t read_when_ready(struct kula__slot *slot,
                                struct kula__fd *record,
                                const struct kula__span *span)
 {
-    int32_t result = look_at_stream(slot);
+    int32_t result = record->kind == KULA__FD_OTHER ? 0 : look_at_stream(slot);
     if (result < 0) {
         return result;
     }

@@ -68,6 +68,11 @@ static struct kula__slot *lend(struct kula_ring *ring,
 
 void kula__lent_end(const struct kula__slot *slot)
 {
+    bool in = kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_IN;
+    if (in && slot->result > 0) {
+        uint32_t count = (uint32_t)slot->result;
+        kula__instruments_written(slot->data, count < slot->length ? count : slot->length);
+    }
     struct kula__slot *scope = kula__cold_of(slot)->keeper;
     if (scope) {
         scope->length--;

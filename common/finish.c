@@ -149,6 +149,11 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     }
     uint32_t flags = 0;
     result = normalise(slot, result);
+    if (slot->operation == KULA__OP_POLL && result > 0) {
+        /* the ring tells of POLLRDHUP without being asked (6.18) */
+        int32_t asked = result & (int32_t)(slot->opflags | POLLERR | POLLHUP | POLLNVAL);
+        result = asked ? asked : result;
+    }
     if (attention & KULA__FULL) {
         result = total_of_pieces(slot, result, &flags);
     }

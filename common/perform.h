@@ -35,6 +35,14 @@ int32_t kula__attempt(struct kula_ring *ring, struct kula__slot *slot, struct ku
  * opened when the other end is. The answer may be old by the time of the open. */
 bool kula__open_waits(const struct kula__slot *slot);
 
+/* Whether -EOPNOTSUPP as the answer to a try is the descriptor's own, and not that it cannot be tried: these
+ * can be tried on whatever has them. */
+static inline bool kula__can_be_tried(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_RECV || slot->operation == KULA__OP_SEND ||
+           slot->operation == KULA__OP_ACCEPT;
+}
+
 /* The poll(2) events that an operation waits for. */
 short kula__wanted(const struct kula__slot *slot);
 

@@ -112,10 +112,10 @@ static struct kula__slot *take(struct kula_ring *ring,
     return slot;
 }
 
-kula_buf kula_alloc_memory(struct kula_ring *ring,
-                           size_t size,
-                           const struct kula_memory *memory,
-                           struct kula_memory_report *ret_report)
+kula_buf kula_alloc_memory_(struct kula_ring *ring,
+                            size_t size,
+                            const struct kula_memory *memory,
+                            struct kula_memory_report *ret_report)
 {
     struct kula_memory_report unwanted;
     struct kula_memory_report *report = ret_report ? ret_report : &unwanted;

@@ -257,6 +257,21 @@ static int check_transfer(struct kula_ring *ring,
     return 1;
 }
 
+/* A file is ready to be read and written, and is nothing else, ever; backends have no common way of waiting
+ * for that. */
+static bool never_happens(struct kula_ring *ring,
+                          const struct kula__slot *slot,
+                          struct kula__fd *record)
+{
+    if (slot->opflags & (POLLIN | POLLOUT)) {
+        return false;
+    }
+    if (record->kind == KULA__FD_UNKNOWN) {
+        kula__fd_classify(ring, record, slot->fd); /* failing, it is no file */
+    }
+    return record->kind == KULA__FD_FILE || record->kind == KULA__FD_DIRECTORY;
+}
+
 void kula__place(struct kula_ring *ring, struct kula__slot *slot)
 {
     if (slot->operation == KULA__OP_TIMER) {
@@ -282,7 +297,11 @@ void kula__place(struct kula_ring *ring, struct kula__slot *slot)
         return;
     }
     if (kula__operation_facts[slot->operation].transfer == KULA__TRANSFER_NONE) {
-        kula__pend(ring, slot);
+        if (slot->operation == KULA__OP_POLL && never_happens(ring, slot, record)) {
+            kula__refuse(ring, slot, -EINVAL);
+        } else {
+            kula__pend(ring, slot);
+        }
         return;
     }
     int verdict = check_transfer(ring, slot, record);

@@ -315,6 +315,17 @@ static bool is_watched(const struct kula__slot *slot)
            (kula__cold_of(slot)->traits & KULA__WATCHED);
 }
 
+/* The program may not touch the bytes. Valgrind looks at what system calls are given, also those of our
+ * workers: so it is told only where they have another address for the same bytes. */
+static void hide(const struct kula__slot *slot)
+{
+    struct extent extent = extent_of(slot);
+    bool seen = kula__on_valgrind() && kula__cold_of(slot)->alias == 0;
+    if (slot->kind != KULA__KIND_REF && !seen) {
+        kula__instruments_hide(extent.bytes, extent.count);
+    }
+}
+
 /* An operation begins to use the bytes. */
 static void depart(struct kula__slot *slot)
 {
@@ -349,10 +360,7 @@ void kula__watch_away(struct kula__slot *slot,
                  : transfer == KULA__TRANSFER_IN ? AWAY_TO_BE_WRITTEN
                                                  : AWAY_UNTOUCHED;
     depart(slot);
-    if (slot->kind != KULA__KIND_REF) {
-        struct extent extent = extent_of(slot);
-        kula__instruments_hide(extent.bytes, extent.count);
-    }
+    hide(slot);
 }
 
 void kula__watch_vec(struct kula__slot *vec, enum kula__operation operation, const void *place)
@@ -379,9 +387,8 @@ void kula__watch_away_in_vec(struct kula__slot *member, const char *function, co
     check_canaries(member, function);
     kula__cold_of(member)->away = AWAY_IN_VEC;
     if (member->kind != KULA__KIND_REF) {
-        struct extent extent = extent_of(member);
         protect(member, PROT_READ);
-        kula__instruments_hide(extent.bytes, extent.count);
+        hide(member);
     }
 }
 

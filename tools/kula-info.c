@@ -53,14 +53,23 @@ static void ignore_log(void *arg, int level, const char *text)
     (void)text;
 }
 
+static void print_error(void *arg, int level, const char *text)
+{
+    (void)arg;
+    if (level == KULA_LOG_ERROR) {
+        fprintf(stderr, "kula-info: %s\n", text);
+    }
+}
+
 static int ask(const struct request *request,
                const char *backend,
+               kula_log_fn log,
                struct kula_report *ret_report)
 {
     struct kula_config config = KULA_CONFIG_INIT;
     config.backend = backend;
     config.mask = request->mask;
-    config.log = ignore_log; /* the report says the same, and more */
+    config.log = log;
     return kula_probe(&config, ret_report);
 }
 
@@ -99,7 +108,7 @@ static int ask_in_child(const struct request *request,
     }
     if (child == 0) {
         close(ends[0]);
-        outcome->error = ask(request, backend, &outcome->report);
+        outcome->error = ask(request, backend, ignore_log, &outcome->report);
         bool told = transfer_all(true, ends[1], outcome, sizeof *outcome);
         _exit(told ? 0 : 1);
     }
@@ -266,7 +275,8 @@ int main(int argc, char **argv)
         return EXIT_UNAVAILABLE;
     }
     if (outcome.error == -EINVAL) {
-        fprintf(stderr, "kula-info: --backend, --mask or a KULA_ variable is not understood\n");
+        /* asked again, here, to hear why: what is impossible is refused before anything is tried */
+        (void)ask(&request, request.backend, print_error, &outcome.report);
         return EXIT_USAGE;
     }
     if (request.require) {

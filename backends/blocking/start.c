@@ -29,14 +29,6 @@ static void do_in_place(struct kula_ring *ring,
     end(ring, slot, kula__perform(slot, record ? record->kind : KULA__FD_UNKNOWN));
 }
 
-/* -EOPNOTSUPP says that there is no way of trying; but these can be tried on whatever has them, so it
- * is what the socket itself says. */
-static bool can_be_tried(const struct kula__slot *slot)
-{
-    return slot->operation == KULA__OP_RECV || slot->operation == KULA__OP_SEND ||
-           slot->operation == KULA__OP_ACCEPT;
-}
-
 /* Ends the operation, or gives it away, unless it has to wait: false. */
 static bool try_once(struct kula_ring *ring, struct kula__slot *slot, struct kula__fd *record)
 {
@@ -44,7 +36,7 @@ static bool try_once(struct kula_ring *ring, struct kula__slot *slot, struct kul
     if (result == -EAGAIN && !(slot->attention & KULA__NOWAIT)) {
         return false;
     }
-    if (result != -EOPNOTSUPP || can_be_tried(slot)) {
+    if (result != -EOPNOTSUPP || kula__can_be_tried(slot)) {
         end(ring, slot, result);
     } else if (slot->attention & KULA__NOWAIT) {
         end(ring, slot, -EAGAIN);

@@ -49,21 +49,13 @@ static void fell_short(struct kula__fd *record, const struct kula__slot *slot)
     }
 }
 
-/* -EOPNOTSUPP says that there is no way of trying; but these can be tried on whatever has them, so it
- * is what the socket itself says. */
-static bool can_be_tried(const struct kula__slot *slot)
-{
-    return slot->operation == KULA__OP_RECV || slot->operation == KULA__OP_SEND ||
-           slot->operation == KULA__OP_ACCEPT;
-}
-
 /* After a try that did not settle it: -EAGAIN or -EOPNOTSUPP. */
 static void not_now(struct kula_ring *ring,
                     struct kula__slot *slot,
                     struct kula__fd *record,
                     int32_t result)
 {
-    if (result == -EOPNOTSUPP && can_be_tried(slot)) {
+    if (result == -EOPNOTSUPP && kula__can_be_tried(slot)) {
         kula__finish(ring, slot, result);
         return;
     }

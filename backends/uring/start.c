@@ -139,10 +139,11 @@ static void try_in_place(struct kula_ring *ring,
     *kula__uring_marks(slot) |= KULA__URING_TRIED;
     int32_t result = kula__attempt(ring, slot, record);
     bool nowait = slot->attention & KULA__NOWAIT;
-    if (result == -EOPNOTSUPP && nowait && is_transfer(slot)) {
+    bool own_answer = kula__can_be_tried(slot);
+    if (result == -EOPNOTSUPP && nowait && is_transfer(slot) && !own_answer) {
         result = -EAGAIN; /* it cannot tell without waiting */
     }
-    if (result == -EOPNOTSUPP) {
+    if (result == -EOPNOTSUPP && !own_answer) {
         give_away(ring, state, slot);
     } else if (result == -EAGAIN && !nowait) {
         push_poll(state, slot);

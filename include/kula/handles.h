@@ -136,6 +136,13 @@ KULA_API int kula_adjoins_(const struct kula_buf_s *first, const struct kula_buf
  * the last use. Runs on the thread that let go last, which may be any that frees, drops or
  * drives a ring. It must not call into the library except for kula_wake and kula_post. */
 typedef void (*kula_release_fn)(void *arg, void *memory, size_t size);
+struct kula_memory;
+struct kula_memory_report;
+KULA_API kula_buf kula_alloc_memory_(struct kula_ring *ring,
+                                     size_t size,
+                                     const struct kula_memory *memory,
+                                     struct kula_memory_report *ret_report) KULA_BUF_OWNED_
+    KULA_ALLOC_SIZE_(2);
 KULA_API kula_buf kula_vouch_(struct kula_ring *ring,
                               void *memory,
                               size_t size,

@@ -397,7 +397,7 @@ kula_statx(struct kula_ring *ring, int directory_fd, const char *path, int flags
  *
  * Sizes:   poll_events: POLLIN, POLLOUT, POLLPRI, POLLRDHUP
  * Owner:   none
- * Errors:  -EINVAL no event, or an unknown one; -EBADF
+ * Errors:  -EINVAL no event, an unknown one, or neither POLLIN nor POLLOUT for a file; -EBADF
  * Thread:  owner
  * Kernel:  uring: IORING_OP_POLL_ADD (5.1); else epoll or poll(2) */
 KULA_API kula_op kula_poll(struct kula_ring *ring, int fd, uint32_t poll_events, void *user);

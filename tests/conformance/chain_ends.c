@@ -162,18 +162,24 @@ static void make_failing_chain(struct kula_ring *ring, int length, struct outcom
     assert_int_equal(kula_detach(ring, before), 0);
 }
 
-/* A detached one has no event that would have kept the ring awake for the one that it refused. */
+/* A detached one has no event that would have kept the ring awake for the one that it refused. A wait
+ * that sleeps brings the alarm's event. */
 static void a_wait_does_not_sleep_over_what_a_detached_failure_has_cancelled(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
+    struct outcome alarm = { 0 };
+    alarm.op = kula_timer(ring, PATIENCE_NS / 2, &alarm);
     for (int length = 1; length < 30; length += 7) {
         struct outcome last = { 0 };
         make_failing_chain(ring, length, &last);
         assert_true(kula_wait(ring, PATIENCE_NS) > 0);
         pump(ring, 0);
+        assert_int_equal(alarm.events, 0);
         assert_int_equal(last.events, 1);
         assert_result(last.result, -ECANCELED);
     }
+    assert_int_equal(kula_cancel(ring, alarm.op), 0);
+    await(ring, &alarm);
     assert_ring_is_sound(ring);
 }
 

@@ -3,6 +3,7 @@
 #include "support/places.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 
 static int32_t poll_now(struct kula_ring *ring, int fd, uint32_t events)
@@ -168,6 +169,22 @@ static void a_poll_does_not_hold_up_a_read_and_both_see_the_bytes(void **state)
     retire(ring, fds, 2);
 }
 
+/* It is ready to be read and written, at once, and is nothing else, ever: nobody waits for that. */
+static void a_file_is_never_urgent(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2] = { make_file("file"), open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+    for (int i = 0; i < 2; i++) {
+        struct outcome done[2] = { { 0 } };
+        kula_poll(ring, fds[i], POLLPRI, &done[0]);
+        kula_poll(ring, fds[i], POLLIN | POLLPRI, &done[1]);
+        await_all(ring);
+        assert_result(done[0].result, -EINVAL);
+        assert_result(done[1].result, POLLIN);
+    }
+    retire(ring, fds, 2);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +197,7 @@ int main(int argc, char **argv)
         PROVES(urgent_data_is_told_when_asked),
         PROVES(impossible_polls_are_refused),
         PROVES(a_poll_does_not_hold_up_a_read_and_both_see_the_bytes),
+        PROVES(a_file_is_never_urgent),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

@@ -127,8 +127,8 @@ def require(findings):
 def usage(findings):
     for arguments, status, words in [
         (["--require", "kqueue"], 2, "no backend"),
-        (["--backend", "kqueue"], 2, "not understood"),
-        (["--mask", "nonsense:1"], 2, "not understood"),
+        (["--backend", "kqueue"], 2, "does not have: \"kqueue\""),
+        (["--mask", "nonsense:1"], 2, "\"nonsense:1\" is not known"),
         (["--nonsense"], 2, "usage:"),
         (["word"], 2, "usage:"),
         (["--help"], 0, "usage:"),
