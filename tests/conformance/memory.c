@@ -3,8 +3,15 @@
 #include "support/places.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#if defined __linux__
+#    include <sys/prctl.h>
+#    include <sys/syscall.h>
+#endif
 
 static kula_buf alloc_with(struct kula_ring *ring,
                            size_t size,
@@ -186,6 +193,179 @@ static void a_node_that_does_not_exist_is_told_and_the_memory_is_ordinary(void *
     }
 }
 
+/* ---- What was granted, as the kernel sees it ------------------------------------------------ */
+
+/* From <linux/mempolicy.h>, which not every system has. */
+enum {
+    ASK_NODE = 1,
+    ASK_ADDRESS = 2,
+    POLICY_PREFERRED = 1,
+    POLICY_BIND = 2,
+    POLICY_PREFERRED_MANY = 5,
+    NODES_MAX = 1024,
+    NODES_ASKED = 8
+};
+
+/* The page at `address`: 0 and the node that it is on, and whether the kernel was asked for that one; or
+ * a negative errno. */
+static int look_up_node(const void *address, int32_t wanted, int *ret_node, bool *ret_asked)
+{
+#if defined __linux__ && defined SYS_get_mempolicy
+    int node = -1;
+    int policy = -1;
+    unsigned long mask[NODES_MAX / (8 * sizeof(unsigned long)) + 1] = { 0 };
+    const size_t bits = 8 * sizeof mask[0];
+    if (syscall(SYS_get_mempolicy, &node, NULL, 0ul, address, ASK_NODE | ASK_ADDRESS) < 0 ||
+        syscall(SYS_get_mempolicy, &policy, mask, (unsigned long)NODES_MAX + 1, address,
+                ASK_ADDRESS) < 0) {
+        return -errno;
+    }
+    *ret_node = node;
+    *ret_asked = (policy == POLICY_PREFERRED || policy == POLICY_BIND ||
+                  policy == POLICY_PREFERRED_MANY) &&
+                 (mask[(size_t)wanted / bits] >> ((size_t)wanted % bits) & 1);
+    return 0;
+#else
+    (void)address;
+    (void)wanted;
+    (void)ret_node;
+    (void)ret_asked;
+    return -ENOSYS;
+#endif
+}
+
+static void memory_of_a_granted_node_is_there(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    unsigned checked = 0;
+    int error = 0;
+    for (uint32_t i = 0; i < 16 * NODES_ASKED; i++) {
+        struct kula_memory_report report;
+        const int32_t wanted = (int32_t)(i / 16);
+        kula_buf buffer = alloc_with(ring, 70000, 0, i % 16, wanted, &report);
+        assert_non_null(buffer);
+        memset(kula_bytes(buffer), 1, 70000);
+        for (size_t at = 0; (report.granted & KULA_MEMORY_NODE) && at < 70000; at += 69999) {
+            int node = -1;
+            bool asked = false;
+            error = look_up_node(kula_bytes(buffer) + at, wanted, &node, &asked);
+            if (error < 0) {
+                fail_msg("node %d is granted, and nobody can know that: %s", wanted,
+                         strerror(-error));
+            }
+            if (node != wanted || !asked) {
+                fail_msg("node %d is granted; the memory is on %d, and was %s there", wanted,
+                         node, asked ? "asked for" : "not asked for");
+            }
+            checked++;
+        }
+        kula_free(&buffer);
+        if (checked == 0 && i + 1 == 16 * NODES_ASKED) {
+            SKIP_BECAUSE("no node is granted: %s", report.shortfall);
+        }
+    }
+}
+
+/* What /proc/self/smaps says of the mapping around `address`, in kilobytes. */
+struct mapping {
+    unsigned long page; /* KernelPageSize: of reserved huge pages it is theirs */
+    unsigned long huge; /* AnonHugePages: how much of it is on transparent ones */
+};
+
+/* False: there is no such file, or it does not have these lines. */
+static bool look_up_mapping(const void *address, struct mapping *ret_mapping)
+{
+    FILE *file = fopen("/proc/self/smaps", "re");
+    if (!file) {
+        return false;
+    }
+    char line[512];
+    bool inside = false;
+    int found = 0;
+    while (found < 2 && fgets(line, sizeof line, file)) {
+        uintptr_t begin;
+        uintptr_t end;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &begin, &end) == 2) {
+            inside = begin <= (uintptr_t)address && (uintptr_t)address < end;
+        } else if (inside) {
+            found += sscanf(line, "KernelPageSize: %lu", &ret_mapping->page) == 1;
+            found += sscanf(line, "AnonHugePages: %lu", &ret_mapping->huge) == 1;
+        }
+    }
+    (void)fclose(file);
+    return found == 2;
+}
+
+/* Returns whether huge pages were granted, and checks that then they are huge. */
+static bool expect_true_word_on_huge_pages(struct kula_ring *ring,
+                                           size_t size,
+                                           uint32_t flags,
+                                           struct kula_memory_report *ret_report)
+{
+    kula_buf buffer = alloc_with(ring, size, 0, flags | KULA_MEMORY_HUGE, 0, ret_report);
+    assert_non_null(buffer);
+    memset(kula_bytes(buffer), 1, size);
+    bool granted = ret_report->granted & KULA_MEMORY_HUGE;
+    if (granted) {
+        struct mapping mapping = { 0 };
+        size_t page = ret_report->page_bytes / 1024;
+        size_t pages = (size + ret_report->page_bytes - 1) / ret_report->page_bytes;
+        assert_true(look_up_mapping(kula_bytes(buffer), &mapping));
+        if (mapping.page != page && mapping.huge < pages * page) {
+            fail_msg(
+                "%zu pages of %zu kB are granted; of the mapping, whose pages have %lu kB, "
+                "%lu kB are on transparent huge ones",
+                pages, page, mapping.page, mapping.huge);
+        }
+    }
+    kula_free(&buffer);
+    return granted;
+}
+
+static void need_smaps(void)
+{
+    struct mapping mapping = { 0 };
+    if (!look_up_mapping(&mapping, &mapping)) {
+        SKIP_BECAUSE("/proc/self/smaps does not say which pages are huge");
+    }
+}
+
+static void huge_pages_that_are_granted_are_huge(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct kula_memory_report report;
+    static const size_t sizes[] = { 1, 70000, (size_t)2 << 20, (size_t)5 << 20 };
+    unsigned granted = 0;
+    need_smaps();
+    for (uint32_t flags = 0; flags < 16; flags++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            granted += expect_true_word_on_huge_pages(ring, sizes[i], flags, &report);
+        }
+    }
+    if (granted == 0) {
+        SKIP_BECAUSE("none are granted: %s", report.shortfall);
+    }
+}
+
+/* The kernel takes the advice, and gives none. */
+static void huge_pages_that_do_not_come_are_not_granted(void **state)
+{
+#if defined __linux__ && defined PR_SET_THP_DISABLE
+    struct kula_ring *ring = harness_ring(state);
+    struct kula_memory_report report;
+    need_smaps();
+    if (prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) < 0) {
+        SKIP_BECAUSE("PR_SET_THP_DISABLE: %s", strerror(errno));
+    }
+    (void)expect_true_word_on_huge_pages(ring, 70000, 0, &report);
+    (void)expect_true_word_on_huge_pages(ring, (size_t)5 << 20, KULA_MEMORY_NODE, &report);
+    assert_int_equal(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0), 0);
+#else
+    (void)state;
+    SKIP_BECAUSE("this system has no PR_SET_THP_DISABLE");
+#endif
+}
+
 /* ---- Wiping -------------------------------------------------------------------------------- */
 
 #define SECRET 0xa5
@@ -324,6 +504,9 @@ int main(int argc, char **argv)
         PROVES(what_is_impossible_is_refused_with_a_report),
         PROVES(every_wish_is_granted_or_its_shortfall_is_told),
         PROVES(a_node_that_does_not_exist_is_told_and_the_memory_is_ordinary),
+        PROVES(memory_of_a_granted_node_is_there),
+        PROVES(huge_pages_that_are_granted_are_huge),
+        PROVES(huge_pages_that_do_not_come_are_not_granted),
         PROVES(wiped_memory_shows_nothing_to_the_next_holder),
         PROVES(what_nobody_takes_is_wiped_as_well),
         PROVES(memory_may_be_freed_after_its_ring),

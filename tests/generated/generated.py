@@ -1,18 +1,23 @@
 """Compilers and the analyser find the faults of random programs, and none where there is none.
 
-usage: generated.py INCLUDE_DIR [--seed N] [--count N] [--jobs N] [--keep FOLDER]
+usage: generated.py INCLUDE_DIR [--seed N|today] [--count N] [--jobs N] [--keep FOLDER]
 
 Half of the programs are correct: any word about one of them is a false alarm, and a failure. The
 others have one kind of fault: a transfer fault, a leak, or a payload pointer that is used too late.
 What is true of a program is found by following it through all its states (truth.py).
 
 The analyser has to find 99 % of the transfer faults and of the leaks, in its newest version and in
-the system's own. What else finds them is told.
+the system's own; everything else a little less than docs/ownership.md says that it finds, so that
+it shows when that is not so any more. Of few programs, other than the default ones, as many more may
+be missed as chance has it: then the default ones decide.
+
+--seed today is another one every day, or KULA_SEED.
 """
 
 import argparse
 import collections
 import concurrent.futures
+import math
 import os
 import pathlib
 import random
@@ -27,6 +32,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 import checks  # noqa: E402
 
 REQUIRED_PERCENT = 99
+FIXED = (1, 300)  # seed and count: what is missed of these is known
+MANY = 200  # programs with one kind of fault: from here on chance makes little difference
 BATCH = 20
 # Random code keeps values that nobody reads. The analyser's word on that is not about ownership.
 COMMON = ["-std=c11", "-Wall", "-Wno-unused"]
@@ -40,14 +47,14 @@ OF_PROGRAM = r"(?:program|pass_on|maybe_pass_on|obtain|peek)_(\d+)"
 
 class Tool:
     """`batched`: it tells of all programs in a file. The analyser reports one cause in a header
-    once, however many programs have it."""
+    once, however many programs have it. `floors`: the percentage that it has to find."""
 
-    def __init__(self, name, command, kinds, batched, required=False):
+    def __init__(self, name, command, kinds, batched, floors):
         self.name = name
         self.command = command
         self.kinds = kinds
         self.batched = batched
-        self.required = required
+        self.floors = floors
 
     def run(self, include, path):
         environment = dict(os.environ, LC_ALL="C")
@@ -72,13 +79,15 @@ class Tool:
 def tools():
     newest = checks.newest_clang()
     plain, payload = ("transfer", "leak"), ("payload",)
-    yield Tool("gcc -O2 -Wall", ["gcc", *COMPILE], plain, True)
-    yield Tool("gcc -O2 -Wall -DKULA_LINT", ["gcc", *COMPILE, "-DKULA_LINT"], payload, True)
+    required = dict.fromkeys(plain, REQUIRED_PERCENT)
+    lint = ["gcc", *COMPILE, "-DKULA_LINT"]
+    yield Tool("gcc -O2 -Wall", ["gcc", *COMPILE], plain, True, {"transfer": 65})
+    yield Tool("gcc -O2 -Wall -DKULA_LINT", lint, payload, True, {"payload": 40})
     for clang in filter(None, ("clang", newest)):
         lint = [clang, *ANALYZE, "-DKULA_LINT"]
-        yield Tool(f"{clang} -O2", [clang, *COMPILE], plain, True)
-        yield Tool(f"{clang} --analyze", [clang, *ANALYZE], plain, False, True)
-        yield Tool(f"{clang} --analyze -DKULA_LINT", lint, payload, False)
+        yield Tool(f"{clang} -O2", [clang, *COMPILE], plain, True, {"transfer": 60})
+        yield Tool(f"{clang} --analyze", [clang, *ANALYZE], plain, False, required)
+        yield Tool(f"{clang} --analyze -DKULA_LINT", lint, payload, False, {"payload": 95})
 
 
 def write(folder, name, programs):
@@ -120,7 +129,17 @@ def rates(pool, include, folder, programs):
     return found
 
 
-def report(findings, programs, found):
+def may_be_missed(count, percent):
+    """Chance lets more than that be missed once in a thousand times where `percent` are found."""
+    missed, share = -1, 1 - percent / 100
+    more = 1.0  # the probability that more are missed
+    while more >= 1e-3:
+        missed += 1
+        more -= math.comb(count, missed) * share**missed * (1 - share) ** (count - missed)
+    return missed
+
+
+def report(findings, programs, found, fixed):
     checked = 0
     for tool in tools():
         for kind in tool.kinds:
@@ -130,18 +149,27 @@ def report(findings, programs, found):
             print(f"{tool.name}: {len(everything) - len(missed)} of {len(everything)}", end=" ")
             print(f"programs with a {kind} fault ({percent:.1f} %)")
             checked += len(everything)
-            if tool.required and missed:
+            floor = tool.floors.get(kind, 0)
+            if floor >= REQUIRED_PERCENT and missed:
                 print(f"    missed: {' '.join(sorted(missed, key=int))}")
-            if tool.required and percent < REQUIRED_PERCENT:
-                findings.add(f"{tool.name} finds fewer than {REQUIRED_PERCENT} %: {kind}")
+            exact = fixed or len(everything) >= MANY
+            if percent < floor and (exact or len(missed) > may_be_missed(len(everything), floor)):
+                findings.add(f"{tool.name} finds fewer than {floor} %: {kind}")
     return checked
+
+
+def seed_of(text):
+    """`today` is the date, so that what has failed fails again, if it is repeated soon enough."""
+    if text == "today":
+        text = os.environ.get("KULA_SEED") or time.strftime("%Y%m%d")
+    return int(text)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("include")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--count", type=int, default=300, help="how many programs, about")
+    parser.add_argument("--seed", type=seed_of, default=FIXED[0])
+    parser.add_argument("--count", type=int, default=FIXED[1], help="how many programs, about")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--keep", help="a folder for the programs")
     options = parser.parse_args()
@@ -167,7 +195,7 @@ def main():
     for alarm in false_alarms:
         findings.add(alarm)
     print(f"{len(correct)} correct programs, {len(false_alarms)} false alarms")
-    checked = report(findings, wrong, found)
+    checked = report(findings, wrong, found, (options.seed, options.count) == FIXED)
     print(f"{time.monotonic() - start:.0f} s")
     findings.finish(checked)
 
