@@ -60,10 +60,10 @@
  *     kula_close_fd() cancels and waits for its operations first. A descriptor that a ring has used
  *     is closed by kula_close_fd(), or by you after kula_forget_fd() has answered 0.
  *
- * How to read this file: ring, buffers, operations (kula/operations.h,
- * kula/vec.h), waiting, asking
- * (kula/report.h), errors; and, when they are needed, shared and split buffers (kula/sharing.h),
- * kinds of memory (kula/memory.h), pools (kula/pool.h), lent memory (kula/borrow.h). Each function says in prose what it does, then
+ * How to read this file: ring, buffers, operations (kula/operations.h, kula/vec.h), waiting, asking
+ * (kula/report.h), errors; and, when they are needed, shared and split buffers (kula/sharing.h), kinds of
+ * memory (kula/memory.h), pools (kula/pool.h), lent memory (kula/borrow.h). Each function says in prose what
+ * it does, then
  *
  *   Sizes:   units and limits
  *   Owner:   who holds what, before and after, on success and on failure
@@ -357,7 +357,7 @@ struct kula_event {
  *
  * Sizes:   none
  * Owner:   none
- * Errors:  >= 0 the number of operations flushed; -EPERM wrong thread, -EOWNERDEAD child (misuse);
+ * Errors:  >= 0 the number of operations flushed; -EINVAL NULL ring, -EPERM wrong thread, -EOWNERDEAD child (misuse);
  *          -EDEADLK from inside a function that the library called; -EBADR the ring is broken
  * Thread:  owner
  * Kernel:  uring: one io_uring_enter for a batch that fits the queue */
@@ -369,8 +369,8 @@ KULA_API int kula_submit(struct kula_ring *ring);
  *
  * Sizes:   timeout_ns in nanoseconds; 0 = only look; negative = for ever
  * Owner:   none
- * Errors:  > 0 at least that many events can be pulled; 0 time-out or kula_wake; -EPERM,
- *          -EOWNERDEAD (misuse), -EDEADLK as kula_submit; -EBADR the ring is broken
+ * Errors:  > 0 at least that many events can be pulled; 0 time-out or kula_wake; -EINVAL NULL
+ *          ring, -EPERM, -EOWNERDEAD (misuse), -EDEADLK as kula_submit; -EBADR the ring is broken
  * Thread:  owner
  * Kernel:  uring: one system call when the batch completes at once, two when it has to sleep */
 KULA_API int kula_wait(struct kula_ring *ring, int64_t timeout_ns);
@@ -425,15 +425,15 @@ KULA_API const struct kula_stat *kula_event_stat(const struct kula_event *event)
  * Kernel:  none */
 KULA_API const char *kula_event_explain(const struct kula_event *event);
 
-/* Gives one descriptor that is readable whenever kula_wait(ring, 0) would yield an event, so that
- * libuv, GLib, libevent, epoll or poll can drive the ring, and switches the ring to embedded mode.
+/* Gives one descriptor that is readable whenever kula_wait(ring, 0) would yield an event, and after
+ * kula_wake until kula_next has found nothing, so that libuv, GLib, libevent, epoll or poll can drive the ring, and switches the ring to embedded mode.
  * Watch it for input; never read, write or close it. Before your loop sleeps call kula_submit; when
  * it wakes, kula_wait(ring, 0) and then kula_next until NULL.
  *
  * Sizes:   none
  * Owner:   the descriptor is the ring's and closes with it
- * Errors:  -EMFILE, -ENFILE, -ENOMEM, -EAGAIN (no thread could be had: blocking backend); -EPERM,
- *          -EOWNERDEAD (misuse)
+ * Errors:  -EMFILE, -ENFILE, -ENOMEM, -EAGAIN (no thread could be had: blocking backend); -EINVAL NULL
+ *          ring, -EPERM, -EOWNERDEAD (misuse)
  * Thread:  owner
  * Kernel:  uring: a registered eventfd, because with DEFER_TASKRUN the ring's own descriptor does
  *          not become readable (measured on 6.18: 0 of 3) */

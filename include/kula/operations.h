@@ -115,7 +115,8 @@ kula_writev(struct kula_ring *ring, int fd, kula_vec *vec, int64_t offset, void 
     return kula_writev_(ring, fd, held, offset, user);
 }
 
-/* Receives from a socket. 0 is the end of the stream, or an empty datagram.
+/* Receives from a socket. 0 is the end of the stream, or an empty datagram. With MSG_TRUNC the result is the
+ * datagram's whole length, which may be more than `length`, and than the buffer holds.
  *
  * Sizes:   length in bytes, 0 to the buffer's capacity; msg_flags as recv(2): MSG_PEEK, MSG_TRUNC,
  *          MSG_WAITALL, MSG_OOB; MSG_DONTWAIT is refused, use KULA_NOWAIT

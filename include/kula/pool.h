@@ -57,12 +57,12 @@ KULA_API KULA_MUST_USE int kula_pool_open(struct kula_ring *ring,
 
 /* Closes a pool: nobody can take from it any more. Buffers that are out stay valid, are listed in the
  * log, and go back to memory that lives until the last of them is free. Those who wait in
- * kula_pool_get get NULL. A NULL *pool is fine.
+ * kula_pool_get by then get NULL; nobody may begin to. A NULL *pool is fine.
  *
  * Sizes:   a count
  * Owner:   *pool is NULL
  * Errors:  >= 0 how many buffers are out; -EPERM, -EOWNERDEAD (misuse), and the pool stays
- * Thread:  with a ring its owner; without any, once nobody else uses it
+ * Thread:  with a ring its owner; without any, once nobody else begins to use it
  * Kernel:  none */
 KULA_API int kula_pool_close(struct kula_pool **pool);
 
