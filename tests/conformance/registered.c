@@ -4,6 +4,7 @@
 #include "support/places.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,53 @@ static void plain_memory_is_right_between_and_after(void **state)
     retire(ring, &file, 1);
 }
 
+/* A kernel that stops at the first entry that it refuses (before 5.18) has not seen the ones behind it. */
+static void what_a_bad_entry_stops_is_read_into_it_all_the_same(void **state)
+{
+    (void)state;
+    enum {
+        BUFFERS = 4
+    };
+    struct kula_config config = harness_config();
+    config.mask = "feat:submit_all";
+    config.flags = KULA_CONFIG_IGNORE_ENV;
+    struct kula_ring *ring = NULL;
+    assert_result(kula_open(&config, &ring), 0);
+    struct kula_memory_report report;
+    int fd = make_file("");
+    kula_buf held[BUFFERS];
+    for (unsigned i = 0; i < BUFFERS; i++) {
+        held[i] = alloc_registered(ring, 4096, &report);
+        round_trip(ring, fd, &held[i], 5);
+    }
+    for (int between = 0; between < 6; between++) {
+        struct outcome done[BUFFERS] = { 0 };
+        struct outcome bad = { 0 };
+        for (int i = 0; i < BUFFERS; i++) {
+            memset(kula_bytes(held[i]), 0, 4096);
+            if (i == between % BUFFERS) {
+                kula_openat(ring, AT_FDCWD, "", O_RDONLY | O_DIRECTORY, 0, &bad);
+            }
+            for (int k = 0; k < between; k++) {
+                kula_nop(ring, NULL);
+            }
+            kula_read(ring, fd, &held[i], 4096, 0, &done[i]);
+        }
+        await_all(ring);
+        assert_result(bad.result, -ENOENT);
+        for (int i = 0; i < BUFFERS; i++) {
+            assert_result(done[i].result, 4096);
+            expect_pattern(kula_bytes(done[i].buffer), 0, 4096, 5);
+            held[i] = done[i].buffer;
+        }
+    }
+    for (int i = 0; i < BUFFERS; i++) {
+        kula_free(&held[i]);
+    }
+    retire(ring, &fd, 1);
+    harness_close(&ring);
+}
+
 static void another_ring_uses_it_as_ordinary_memory(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
@@ -306,6 +354,7 @@ int main(int argc, char **argv)
         PROVES(every_part_of_it_can_be_read_and_written),
         PROVES(pipes_sockets_and_lists_take_it_too),
         PROVES(plain_memory_is_right_between_and_after),
+        PROVES(what_a_bad_entry_stops_is_read_into_it_all_the_same),
         PROVES(another_ring_uses_it_as_ordinary_memory),
         PROVES(memory_at_the_same_address_is_new_memory),
         PROVES(more_than_a_table_holds_is_told_and_works),
