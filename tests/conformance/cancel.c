@@ -284,6 +284,29 @@ static void a_call_that_runs_on_a_worker_is_not_stopped(void **state)
     assert_result(done.result, 77);
 }
 
+/* Also those that are not counted in the descriptor's record. */
+static void cancelling_a_file_ends_what_has_not_begun(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fd = make_file("content");
+    struct outcome done[4] = { { 0 } };
+    kula_buf buffer = buffer_empty(ring, 7);
+    kula_read(ring, fd, &buffer, 7, 0, &done[0]);
+    await(ring, &done[0]); /* now it is known as a file's */
+    outcome_release(&done[0]);
+    for (int i = 1; i < 4; i++) {
+        buffer = buffer_empty(ring, 7);
+        kula_read(ring, fd, &buffer, 7, 0, &done[i]);
+    }
+    assert_int_equal(kula_cancel_fd(ring, fd), 3);
+    await_all(ring);
+    for (int i = 1; i < 4; i++) {
+        assert_result(done[i].result, -ECANCELED);
+        outcome_release(&done[i]);
+    }
+    retire(ring, &fd, 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +320,7 @@ int main(int argc, char **argv)
         PROVES(cancelling_everything_ends_everything_but_closes),
         PROVES(a_ring_works_on_after_everything_was_cancelled),
         PROVES(a_call_that_runs_on_a_worker_is_not_stopped),
+        PROVES(cancelling_a_file_ends_what_has_not_begun),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

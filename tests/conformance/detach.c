@@ -188,6 +188,26 @@ static void a_ring_closes_with_detached_operations_under_way(void **state)
     retire(harness_ring(state), fds, 2);
 }
 
+/* Detached after it has ended, and before its event was pulled: nobody will get the descriptor. */
+static void the_descriptor_of_a_detached_event_is_closed(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct outcome timer = { 0 };
+    unsigned before = harness_fd_count();
+    for (int i = 0; i < 20; i++) {
+        kula_op op = kula_openat(ring, AT_FDCWD, ".", O_RDONLY, 0, NULL);
+        int64_t limit = harness_now_ns() + PATIENCE_NS;
+        while (kula_wait(ring, PATIENCE_NS) < 1 && harness_now_ns() < limit) {
+        }
+        assert_int_equal(harness_fd_count(), before + 1);
+        assert_int_equal(kula_detach(ring, op), 0);
+        assert_int_equal(harness_fd_count(), before);
+        assert_int_equal(kula_outstanding(ring), 0);
+    }
+    kula_timer(ring, 0, &timer);
+    await(ring, &timer);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +218,7 @@ int main(int argc, char **argv)
         PROVES(the_alias_of_a_detached_buffer_is_dead),
         PROVES(many_detached_operations_leave_nothing_behind),
         PROVES(a_ring_closes_with_detached_operations_under_way),
+        PROVES(the_descriptor_of_a_detached_event_is_closed),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

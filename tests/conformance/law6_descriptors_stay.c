@@ -408,6 +408,24 @@ static void a_close_chained_to_the_writes_lets_them_finish(void **state)
     retire(ring, &fds[1], 1);
 }
 
+/* Positional operations on files are not counted as they come and go; whoever asks finds them. */
+static void a_file_is_not_forgotten_under_a_read_of_it(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fd = make_file("content");
+    for (int known = 0; known < 3;
+         known++) { /* the first makes the descriptor known as a file's */
+        struct outcome done = { 0 };
+        kula_buf buffer = buffer_empty(ring, 7);
+        kula_read(ring, fd, &buffer, 7, 0, &done);
+        assert_result(kula_forget_fd(ring, fd), -EBUSY);
+        await(ring, &done);
+        assert_read_text(&done, "content");
+        outcome_release(&done);
+    }
+    retire(ring, &fd, 1);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +441,7 @@ int main(int argc, char **argv)
         PROVES(the_ring_forgets_a_descriptor_only_when_nothing_names_it),
         PROVES(a_forgotten_number_may_become_anything),
         PROVES(a_close_chained_to_the_writes_lets_them_finish),
+        PROVES(a_file_is_not_forgotten_under_a_read_of_it),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

@@ -228,6 +228,41 @@ static void a_long_chain_uses_no_stack(void **state)
     await_all(ring);
 }
 
+/* Many more completions at once than the queue holds: the kernel keeps them, and gives them to those who come
+ * for them, which a wait that does not sleep has to do as well. */
+static void what_overflows_comes_without_sleeping(void **state)
+{
+    enum {
+        MANY = 64
+    };
+    (void)state;
+    struct kula_ring *ring = harness_open(2);
+    static int fds[MANY][2];
+    static struct outcome done[MANY];
+    memset(done, 0, sizeof done);
+    for (int i = 0; i < MANY; i++) {
+        make_stream_pair(AF_UNIX, fds[i]);
+        kula_buf buffer = buffer_empty(ring, 8);
+        kula_recv(ring, fds[i][0], &buffer, 8, 0, &done[i]);
+    }
+    pump(ring, 0);
+    for (int i = 0; i < MANY; i++) {
+        put(fds[i][1], "come");
+    }
+    unsigned came = 0;
+    int64_t limit = harness_now_ns() + PATIENCE_NS;
+    while (came < MANY && harness_now_ns() < limit) {
+        came += pump(ring, 0);
+    }
+    assert_int_equal(came, MANY);
+    for (int i = 0; i < MANY; i++) {
+        assert_read_text(&done[i], "come");
+        outcome_release(&done[i]);
+        retire(ring, fds[i], 2);
+    }
+    harness_close(&ring);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +273,7 @@ int main(int argc, char **argv)
         PROVES(the_smallest_ring_does_everything),
         PROVES(a_chatty_descriptor_does_not_starve_the_others),
         PROVES(a_long_chain_uses_no_stack),
+        PROVES(what_overflows_comes_without_sleeping),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
