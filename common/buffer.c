@@ -85,11 +85,13 @@ void kula__handle_free(uint64_t word,
         return;
     }
     struct kula__slot *slot = kula__held_by_program(word);
-    if (!slot || !kula__kind_fits(slot, wanted)) {
+    if (!slot || !kula__word_free(slot, word)) {
         kula__misuse(operation, word, kula__misuse_reason(word));
         return;
     }
-    if (!kula__word_free(slot, word)) {
+    /* Only now is the record ours to look at. */
+    if (!kula__kind_fits(slot, wanted)) {
+        kula__word_hand_back(slot, word);
         kula__misuse(operation, word, kula__misuse_reason(word));
         return;
     }

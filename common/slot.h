@@ -416,8 +416,8 @@ static inline bool kula__word_hand_over(struct kula__slot *slot, uint64_t handle
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
-/* held by the ring -> held by the program, as it was: a hand-over that turned out to be of the wrong
- * kind. Nobody else can have seen it. */
+/* held by the ring, or free, -> held by the program, as it was: a hand-over or a free that turned out to be
+ * of the wrong kind. Nobody else can have seen it. */
 static inline void kula__word_hand_back(struct kula__slot *slot, uint64_t handle)
 {
     atomic_store_explicit(&slot->word, handle, memory_order_release);

@@ -253,6 +253,9 @@ static void messages_that_nobody_pulled_are_consumed_by_the_close(void **state)
 static void posting_an_empty_variable_is_misuse_and_sends_nothing(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
+    if (harness_sanitized()) {
+        SKIP_BECAUSE("UndefinedBehaviorSanitizer reports the empty handle itself");
+    }
     kula_buf buffer = buffer_text(ring, "once");
     kula_buf *volatile same = &buffer; /* or the compiler would say so */
     assert_int_equal(kula_post(ring, same, 1, NULL), 0);
