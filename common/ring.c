@@ -212,9 +212,10 @@ int kula_probe(const struct kula_config *config, struct kula_report *ret_report)
     }
     struct kula_ring *ring = NULL;
     error = kula__process_init();
-    if (error == 0) {
-        error = ring_make(&request, &ring);
+    if (error < 0) {
+        return error;
     }
+    error = ring_make(&request, &ring);
     if (error < 0) {
         return error;
     }
