@@ -137,6 +137,17 @@ enum kind {
     KINDS,
 };
 
+/* Linux tells only with POLLRDHUP, which POSIX does not have, that a datagram socket was shut down. */
+static bool has_an_end(enum kind kind)
+{
+#if defined KULA_NO_LINUX
+    return kind == UNIX_STREAM || kind == UNIX_SEQPACKET;
+#else
+    (void)kind;
+    return true;
+#endif
+}
+
 static void make_pair(enum kind kind, int ret_fds[2])
 {
     static const int types[KINDS] = { 0, SOCK_DGRAM, SOCK_STREAM, SOCK_SEQPACKET };
@@ -170,6 +181,9 @@ static void a_receive_that_waits_ends_with_the_shutdown(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     for (int variant = 0; variant < 2 * KINDS; variant++) {
+        if (!has_an_end((enum kind)(variant / 2))) {
+            continue;
+        }
         int fds[2];
         struct outcome done = { 0 };
         make_pair((enum kind)(variant / 2), fds);
@@ -187,6 +201,9 @@ static void a_receive_after_the_shutdown_ends_at_once(void **state)
 {
     struct kula_ring *ring = harness_ring(state);
     for (int variant = 0; variant < 2 * KINDS; variant++) {
+        if (!has_an_end((enum kind)(variant / 2))) {
+            continue;
+        }
         int fds[2];
         struct outcome done[2] = { { 0 } };
         make_pair((enum kind)(variant / 2), fds);
@@ -293,7 +310,7 @@ static void a_direct_write_beyond_the_limit_is_efbig_and_never_a_signal(void **s
     };
     int fd = make_file_flags("", O_DIRECT);
     if (fd < 0) {
-        SKIP_BECAUSE("the build's file system refuses O_DIRECT: %s", strerror(errno));
+        SKIP_WANTING("the build's file system refuses O_DIRECT: %s", strerror(errno));
     }
     kula_buf parts[WRITES][2];
     struct outcome done[WRITES] = { { 0 } };
@@ -328,7 +345,7 @@ static void a_direct_write_beyond_the_limit_is_efbig_and_never_a_signal(void **s
     off_t end = lseek(fd, 0, SEEK_END);
     retire(ring, &fd, 1);
     if (!possible) {
-        SKIP_BECAUSE("O_DIRECT cannot write here: %s", strerror(-done[0].result));
+        SKIP_WANTING("O_DIRECT cannot write here: %s", strerror(-done[0].result));
     }
     for (int i = 0; i < WRITES; i++) {
         assert_int_equal(done[i].events, 1);

@@ -126,7 +126,7 @@ static void need_refusals(void)
         if (fd >= 0) {
             close(fd);
         }
-        SKIP_BECAUSE("O_DIRECT is not refused for %s", REFUSING);
+        SKIP_WANTING("O_DIRECT is not refused for %s", REFUSING);
     }
 }
 
@@ -291,7 +291,7 @@ static void an_open_that_leaves_a_file_behind_is_tried_once(void **state)
     if (mount("kula-test", directory, "ramfs", 0, NULL) != 0) {
         int error = errno;
         remove_directory(directory);
-        SKIP_BECAUSE("a ramfs cannot be mounted: %s", strerror(error));
+        SKIP_WANTING("a ramfs cannot be mounted: %s", strerror(error));
     }
     snprintf(path[0], sizeof path[0], "%s/by-open", directory);
     snprintf(path[1], sizeof path[1], "%s/by-the-ring", directory);
@@ -313,7 +313,7 @@ static void an_open_that_leaves_a_file_behind_is_tried_once(void **state)
     }
     remove_directory(directory);
     if (expected != -EINVAL || !there) {
-        SKIP_BECAUSE("this ramfs does not refuse O_DIRECT after the fact");
+        SKIP_WANTING("this ramfs does not refuse O_DIRECT after the fact");
     }
     assert_result(done.result, -EINVAL);
 }

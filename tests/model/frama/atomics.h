@@ -19,9 +19,23 @@ typedef _Bool atomic_bool;
 #define memory_order_release 3
 #define memory_order_acq_rel 4
 
+#define atomic_init(object, value)                  (*(object) = (value))
 #define atomic_load_explicit(object, order)         (*(object))
 #define atomic_store_explicit(object, value, order) (*(object) = (value))
 #define atomic_compare_exchange_strong_explicit(object, expected, desired, success, failure) \
     (*(object) == *(expected) ? (*(object) = (desired), 1) : (*(expected) = *(object), 0))
+
+/* glibc's, which may have any value: so both ways of a hand-over are proved, the one with a plain store
+ * and the one with a compare-and-swap. slot.h defines it only where it is not defined. */
+extern char __libc_single_threaded;
+#define KULA__SINGLE_THREADED (__libc_single_threaded != 0)
+
+/* gcc believes it, and Frama-C has to prove it. */
+/*@ requires unreachable: \false;
+  @ assigns \nothing;
+  @ ensures \false;
+  @*/
+void kula__frama_unreachable(void);
+#define __builtin_unreachable() kula__frama_unreachable()
 
 #endif
