@@ -24,7 +24,8 @@
  *     free       0 -> 3            undo     1 -> 3 (a vec's member that goes straight home),
  *                                           1 -> 0 (a handle of the wrong kind)
  *
- * These arrows are the functions kula__word_*() below, and nothing else writes the word.
+ * These arrows are the functions kula__word_*() below. Nothing else writes the word but what makes the table
+ * (slot.c), and what a child of fork() does to all of its parent's at once (kula__slots_retire).
  */
 #ifndef KULA_COMMON_SLOT_H
 #define KULA_COMMON_SLOT_H
@@ -41,7 +42,7 @@
 
 /* Whether glibc (2.32 and later) says that no second thread has ever been started. A locked instruction
  * takes about 18 cycles, whatever stands around it, and without a second thread it finds nothing
- * that a compare does not. Frama-C proves the other way. */
+ * that a compare does not. Frama-C proves both ways. */
 #if defined __has_include && !defined KULA_NO_LINUX && !defined __FRAMAC__
 #    if __has_include(<sys/single_threaded.h>)
 #        include <sys/single_threaded.h>

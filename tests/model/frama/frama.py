@@ -386,14 +386,13 @@ def refuse_without(missing):
 def main():
     what, root = sys.argv[1:]
     refuse_without([tool for tool in TOOLS if not shutil.which(tool)])
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+    with tempfile.TemporaryDirectory() as made:
+        folder = pathlib.Path(made)
         why3 = ["why3", "-C", folder / "why3.conf", "config"]
         checks.must([*why3, "detect"])
         provers = checks.must([*why3, "list-provers"])
-        refuse_without(
-            [tool for tool, known in PROVERS.items() if not re.search(rf"^{known} ", provers, re.M)]
-        )
+        known = set(re.findall(r"^(\S+) \d", provers, re.M))  # with a version that it can use
+        refuse_without([tool for tool, name in PROVERS.items() if name not in known])
         passed = CHECKS[what](pathlib.Path(root).resolve(), folder)
     sys.exit(0 if passed else 1)
 
