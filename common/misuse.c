@@ -50,7 +50,8 @@ const char *kula__misuse_reason(uint64_t word)
         return "the handle is empty: its buffer was already handed over, or never allocated";
     }
     uint64_t current = slot ? atomic_load_explicit(&slot->word, memory_order_relaxed) : 0;
-    if (current == 0) {
+    /* the words of records that are nobody's name another index than theirs (slot.c) */
+    if (current == 0 || kula__word_index(current) != kula__word_index(word)) {
         return "not a handle: forged, or never initialised";
     }
     if (current == word) {

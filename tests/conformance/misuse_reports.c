@@ -165,8 +165,14 @@ static void a_value_that_never_was_a_handle_is_reported_as_forged(void **state)
     struct kula_ring *ring = harness_ring(state);
     struct heard heard = { .count = 0 };
     kula_on_misuse(hear, &heard);
-    const uint64_t values[] = { UINT64_MAX, 1, UINT64_C(0xcccccccccccccccc), (uintptr_t)&heard,
-                                (uintptr_t)hear };
+    /* the last two name the first record of a part of the table that is not there, and record 0 */
+    const uint64_t values[] = { UINT64_MAX,
+                                1,
+                                UINT64_C(0xcccccccccccccccc),
+                                (uintptr_t)&heard,
+                                (uintptr_t)hear,
+                                UINT64_C(0x7fffdead0000),
+                                UINT64_C(0x123456000000) };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         kula_buf forged = alias_of((kula_buf)(uintptr_t)values[i]);
         heard.count = 0;
