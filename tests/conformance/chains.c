@@ -317,6 +317,21 @@ static void not_waiting_says_eagain(void **state)
     retire(ring, &listener, 1);
 }
 
+static void an_operation_has_one_predecessor(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    struct outcome done[3] = { { 0 } };
+    kula_op first = kula_nop(ring, &done[0]);
+    kula_op second = kula_nop(ring, &done[1]);
+    kula_op third = kula_nop(ring, &done[2]);
+    assert_int_equal(kula_after(ring, third, first), 0);
+    assert_result(kula_after(ring, third, second), -EALREADY);
+    await_all(ring);
+    for (int i = 0; i < 3; i++) {
+        assert_result(done[i].result, 0);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -333,6 +348,7 @@ int main(int argc, char **argv)
         PROVES(what_is_over_takes_no_successors),
         PROVES(impossible_options_are_refused),
         PROVES(not_waiting_says_eagain),
+        PROVES(an_operation_has_one_predecessor),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

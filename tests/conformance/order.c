@@ -339,6 +339,34 @@ static void messages_of_a_writer_arrive_in_the_order_of_the_writes(void **state)
     retire(ring, fds, 2);
 }
 
+/* The last in the queue leaves it, and somebody else becomes the last. */
+static void what_comes_after_a_cancelled_last_one_has_its_turn(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    make_stream_pair(AF_UNIX, fds);
+    struct outcome done[4] = { { 0 } };
+    for (int i = 0; i < 3; i++) {
+        kula_buf buffer = buffer_empty(ring, 1);
+        done[i].op = kula_recv(ring, fds[0], &buffer, 1, 0, &done[i]);
+    }
+    assert_pending(ring, &done[0]);
+    assert_int_equal(kula_cancel(ring, done[2].op), 0);
+    await(ring, &done[2]);
+    assert_result(done[2].result, -ECANCELED);
+    kula_buf buffer = buffer_empty(ring, 1);
+    kula_recv(ring, fds[0], &buffer, 1, 0, &done[3]);
+    put(fds[1], "abc");
+    await_all(ring);
+    assert_read_text(&done[0], "a");
+    assert_read_text(&done[1], "b");
+    assert_read_text(&done[3], "c");
+    for (int i = 0; i < 4; i++) {
+        outcome_release(&done[i]);
+    }
+    retire(ring, fds, 2);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -353,6 +381,7 @@ int main(int argc, char **argv)
         PROVES(a_cancelled_turn_passes_to_the_next),
         PROVES(a_failed_turn_passes_to_the_next),
         PROVES(messages_of_a_writer_arrive_in_the_order_of_the_writes),
+        PROVES(what_comes_after_a_cancelled_last_one_has_its_turn),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 static int32_t poll_now(struct kula_ring *ring, int fd, uint32_t events)
 {
@@ -185,6 +186,26 @@ static void a_file_is_never_urgent(void **state)
     retire(ring, fds, 2);
 }
 
+static void a_full_socket_is_writable_when_there_is_room_again(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    make_stream_pair(AF_UNIX, fds);
+    size_t inside = fill(fds[0]);
+    struct outcome done = { 0 };
+    kula_poll(ring, fds[0], POLLOUT, &done);
+    assert_pending(ring, &done);
+    char drain[4096];
+    while (inside > 0) {
+        ssize_t count = read(fds[1], drain, sizeof drain);
+        assert_true(count > 0);
+        inside -= (size_t)count;
+    }
+    await(ring, &done);
+    assert_result(done.result, POLLOUT);
+    retire(ring, fds, 2);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +219,7 @@ int main(int argc, char **argv)
         PROVES(impossible_polls_are_refused),
         PROVES(a_poll_does_not_hold_up_a_read_and_both_see_the_bytes),
         PROVES(a_file_is_never_urgent),
+        PROVES(a_full_socket_is_writable_when_there_is_room_again),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }

@@ -407,6 +407,23 @@ static void impossible_sockets_are_refused(void **state)
     assert_result(done[3].result, -EINVAL);
 }
 
+/* However much was asked for: a datagram is a whole. */
+static void a_full_receive_of_a_datagram_ends_with_it(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    make_datagram_pair(fds);
+    struct outcome done = { 0 };
+    kula_buf buffer = buffer_empty(ring, 100);
+    kula_op op = kula_recv(ring, fds[0], &buffer, 100, 0, &done);
+    assert_int_equal(kula_option(ring, op, KULA_FULL), 0);
+    put(fds[1], "short");
+    await(ring, &done);
+    assert_read_text(&done, "short");
+    outcome_release(&done);
+    retire(ring, fds, 2);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -426,6 +443,7 @@ int main(int argc, char **argv)
         PROVES(a_cut_datagram_tells_its_length_when_asked),
         PROVES(waiting_for_all_waits_for_all),
         PROVES(impossible_sockets_are_refused),
+        PROVES(a_full_receive_of_a_datagram_ends_with_it),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
