@@ -195,6 +195,9 @@ def privileged(findings):
     """A set-user-ID program does not take its backend from whoever started it (AT_SECURE)."""
     if os.geteuid() != 0:
         checks.skip("making a set-user-ID program of another user needs root")
+    zero = ctypes.c_ulong(0)
+    if ctypes.CDLL(None).prctl(39, zero, zero, zero, zero) == 1:  # PR_GET_NO_NEW_PRIVS
+        checks.skip("this process may get no new privileges (a seccomp filter, a container)")
     with tempfile.TemporaryDirectory() as folder:
         if os.statvfs(folder).f_flag & os.ST_NOSUID:
             checks.skip(f"{folder} is mounted nosuid")
