@@ -49,8 +49,9 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
         return 0;
     }
     struct kula__fd *record = fd >= 0 ? kula__fd_get(ring, fd) : NULL;
-    bool being_closed = record && kula__fd_is_going(record);
-    struct kula__slot *slot = record && !being_closed ? close_record(ring, fd) : NULL;
+    bool refused = fd < 0 || is_the_rings(ring, fd) || (record && kula__fd_is_going(record));
+    /* What is refused goes home as an ordinary operation, and the descriptor's own record does not. */
+    struct kula__slot *slot = record && !refused ? close_record(ring, fd) : NULL;
     if (!slot) {
         slot = kula__operation_make(ring, "kula_close_fd", true);
         if (!slot) {
@@ -64,7 +65,7 @@ kula_op kula_close_fd(struct kula_ring *ring, int fd, void *user)
     slot->user = user;
     kula__cold_of(slot)->epoch = ring->epoch;
     kula_op operation = kula__word_start(slot);
-    if (being_closed || fd < 0 || is_the_rings(ring, fd)) {
+    if (refused) {
         kula__refuse_unpinned(ring, slot, -EBADF);
         return operation;
     }

@@ -349,6 +349,29 @@ static void closing_the_descriptor_of_the_ring_is_refused_and_the_ring_goes_on(v
     }
 }
 
+/* What is refused must not use, and give back, the record that is kept for the descriptor's own close. */
+static void a_refused_close_leaves_every_record_to_one_operation(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int own = kula_pollable(ring);
+    assert_true(own >= 0);
+    for (int round = 0; round < 4; round++) {
+        struct outcome closed = { 0 };
+        struct outcome other[4] = { { 0 } };
+        closed.op = kula_close_fd(ring, own, &closed);
+        for (int i = 0; i < 4; i++) {
+            other[i].op = kula_nop(ring, &other[i]);
+        }
+        await_all(ring);
+        assert_int_equal(closed.events, 1);
+        assert_result(closed.result, -EBADF);
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(other[i].events, 1);
+            assert_result(other[i].result, 0);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +381,7 @@ int main(int argc, char **argv)
         PROVES(opens_that_wait_on_two_rings_do_not_keep_storage_from_ending),
         PROVES(an_open_that_leaves_a_file_behind_is_tried_once),
         PROVES(closing_the_descriptor_of_the_ring_is_refused_and_the_ring_goes_on),
+        PROVES(a_refused_close_leaves_every_record_to_one_operation),
     };
     return HARNESS_MAIN(argc, argv, tests);
 }
