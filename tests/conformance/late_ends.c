@@ -355,17 +355,18 @@ static void a_refused_close_leaves_every_record_to_one_operation(void **state)
     struct kula_ring *ring = harness_ring(state);
     int own = kula_pollable(ring);
     assert_true(own >= 0);
-    for (int round = 0; round < 4; round++) {
+    for (int round = 1; round <= 4; round++) {
         struct outcome closed = { 0 };
-        struct outcome other[4] = { { 0 } };
+        struct outcome other[16] = { { 0 } };
+        int more = 4 * round; /* than before: every record that is free is used */
         closed.op = kula_close_fd(ring, own, &closed);
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < more; i++) {
             other[i].op = kula_nop(ring, &other[i]);
         }
         await_all(ring);
         assert_int_equal(closed.events, 1);
         assert_result(closed.result, -EBADF);
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < more; i++) {
             assert_int_equal(other[i].events, 1);
             assert_result(other[i].result, 0);
         }
