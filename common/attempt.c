@@ -428,12 +428,7 @@ static int32_t attempt_accept(struct kula__slot *slot)
 static int32_t outcome_of_connect(struct kula__slot *slot)
 {
 #if defined __linux__
-    int before = kula__nonblocking_begin(slot->fd);
-    if (before < 0) {
-        return before;
-    }
-    int32_t result = kula__call_connect(slot);
-    kula__nonblocking_end(slot->fd, before);
+    int32_t result = kula__call_connect_at_once(slot);
     switch (result) {
     case -EINPROGRESS:
     case -EALREADY:
@@ -456,12 +451,7 @@ static int32_t attempt_connect(struct kula__slot *slot)
         int32_t result = look(slot);
         return result < 0 ? result : outcome_of_connect(slot);
     }
-    int before = kula__nonblocking_begin(slot->fd);
-    if (before < 0) {
-        return before;
-    }
-    int32_t result = kula__call_connect(slot);
-    kula__nonblocking_end(slot->fd, before);
+    int32_t result = kula__call_connect_at_once(slot);
     switch (result) {
     case -EINPROGRESS:
     case -EALREADY: /* an earlier connect of this socket was cancelled, and goes on by itself */

@@ -355,7 +355,7 @@ int32_t kula__call_accept(struct kula__slot *slot)
     return result;
 }
 
-int32_t kula__call_connect(struct kula__slot *slot)
+static int32_t connect_once(struct kula__slot *slot)
 {
     const struct kula__address_block *peer = kula__cold_of(slot)->block;
     int32_t error = kula__fault("connect", ECONNREFUSED);
@@ -440,6 +440,17 @@ void kula__nonblocking_end(int fd, int flags)
         (void)fcntl(fd, F_SETFL, flags);
     }
     flags_unlock();
+}
+
+int32_t kula__call_connect_at_once(struct kula__slot *slot)
+{
+    int before = kula__nonblocking_begin(slot->fd);
+    if (before < 0) {
+        return before;
+    }
+    int32_t result = connect_once(slot);
+    kula__nonblocking_end(slot->fd, before);
+    return result;
 }
 
 /* ---- Signals ---- */

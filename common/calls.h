@@ -55,8 +55,9 @@ int32_t kula__call_send(int fd, const struct kula__span *span, int flags);
  * blocking. Connections that died while they waited are skipped. */
 int32_t kula__call_accept(struct kula__slot *slot);
 
-/* connect, and what became of one that went on by itself. */
-int32_t kula__call_connect(struct kula__slot *slot);
+/* connect without waiting, whatever the socket's O_NONBLOCK flag says; and what became of one that went on by
+ * itself. */
+int32_t kula__call_connect_at_once(struct kula__slot *slot);
 int32_t kula__call_connected(int fd);
 
 /* poll(2) for one descriptor: the events that are there, 0 after the time-out, or -errno. */

@@ -168,17 +168,6 @@ static int32_t perform_accept(struct kula__slot *slot, enum kula__fd_kind kind)
     return result;
 }
 
-static int32_t connect_at_once(struct kula__slot *slot)
-{
-    int before = kula__nonblocking_begin(slot->fd);
-    if (before < 0) {
-        return before;
-    }
-    int32_t result = kula__call_connect(slot);
-    kula__nonblocking_end(slot->fd, before);
-    return result;
-}
-
 /* A listener on a Unix socket whose backlog is full: poll(2) calls the connecting socket writable at once
  * (6.18), so that there is nothing to wait for but time. Not inside connect(2), where no cancel would reach
  * it. */
@@ -186,7 +175,7 @@ static int32_t perform_connect(struct kula__slot *slot, enum kula__fd_kind kind)
 {
     (void)kind;
     int64_t nap_ns = KULA_MILLISECOND;
-    int32_t result = connect_at_once(slot);
+    int32_t result = kula__call_connect_at_once(slot);
     while (result == -EAGAIN) {
         /* relaxed: it is asked again soon */
         if (atomic_load_explicit(&kula__cold_of(slot)->stop, memory_order_relaxed)) {
@@ -194,7 +183,7 @@ static int32_t perform_connect(struct kula__slot *slot, enum kula__fd_kind kind)
         }
         (void)kula__sys_poll(NULL, 0, nap_ns);
         nap_ns = nap_ns < NAP_MAX_NS ? nap_ns * 2 : NAP_MAX_NS;
-        result = connect_at_once(slot);
+        result = kula__call_connect_at_once(slot);
     }
     if (result == -EINPROGRESS || result == -EALREADY || result == -EINTR) {
         result = wait_until_ready(slot);

@@ -357,8 +357,8 @@ struct kula_event {
  *
  * Sizes:   none
  * Owner:   none
- * Errors:  >= 0 the number of operations flushed; -EINVAL NULL ring, -EPERM wrong thread, -EOWNERDEAD child (misuse);
- *          -EDEADLK from inside a function that the library called; -EBADR the ring is broken
+ * Errors:  >= 0 the number of operations flushed; -EINVAL NULL ring, -EPERM wrong thread, -EOWNERDEAD
+ *          child (misuse); -EDEADLK from inside a function that the library called; -EBADR the ring is broken
  * Thread:  owner
  * Kernel:  uring: one io_uring_enter for a batch that fits the queue */
 KULA_API int kula_submit(struct kula_ring *ring);
@@ -426,8 +426,8 @@ KULA_API const struct kula_stat *kula_event_stat(const struct kula_event *event)
 KULA_API const char *kula_event_explain(const struct kula_event *event);
 
 /* Gives one descriptor that is readable whenever kula_wait(ring, 0) would yield an event, and after
- * kula_wake until kula_next has found nothing, so that libuv, GLib, libevent, epoll or poll can drive the ring, and switches the ring to embedded mode.
- * Watch it for input; never read, write or close it. Before your loop sleeps call kula_submit; when
+ * kula_wake until kula_next has found nothing, so that libuv, GLib, libevent, epoll or poll can drive the
+ * ring, and switches the ring to embedded mode. Watch it for input; never read, write or close it. Before your loop sleeps call kula_submit; when
  * it wakes, kula_wait(ring, 0) and then kula_next until NULL.
  *
  * Sizes:   none

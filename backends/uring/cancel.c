@@ -76,7 +76,7 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
     return 0;
 }
 
-void kula__uring_look_again(struct kula_ring *ring, struct kula__uring_state *state)
+void kula__uring_look_again(struct kula__uring_state *state)
 {
     struct kula__slot *slot;
     while ((slot = state->later.head)) {
@@ -84,7 +84,7 @@ void kula__uring_look_again(struct kula_ring *ring, struct kula__uring_state *st
         *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_LATER;
         queue_cancel(state, slot);
     }
-    kula__uring_let_open(ring, state);
+    kula__uring_let_open(state);
 }
 
 int64_t kula__uring_patience(const struct kula__uring_state *state, int64_t timeout_ns)

@@ -61,7 +61,7 @@ static void not_now(struct kula_ring *ring,
         *kula__uring_marks(slot) |= KULA__URING_REDONE;
         kula__uring_redo(state, slot, true);
     } else {
-        kula__uring_release(ring, state, slot);
+        kula__uring_release(state, slot);
         kula__uring_reroute(ring, state, slot);
     }
 }
@@ -109,7 +109,7 @@ static bool goes_on(struct kula_ring *ring,
     if (result == -ECANCELED) {
         /* Nobody has asked: the kernel could not make a worker for it (RLIMIT_NPROC; 6.18, measured),
          * and has not begun. */
-        kula__uring_release(ring, state, slot);
+        kula__uring_release(state, slot);
         kula__uring_reroute(ring, state, slot);
         return true;
     }
@@ -120,7 +120,7 @@ static bool goes_on(struct kula_ring *ring,
                     (state->unproven >> kula__uring_proof_of(ring, slot) & 1);
     bool creates = slot->operation == KULA__OP_OPENAT && (slot->opflags & O_CREAT);
     if (may_lack && !creates) {
-        kula__uring_release(ring, state, slot);
+        kula__uring_release(state, slot);
         kula__uring_reroute(ring, state, slot);
         return true;
     }

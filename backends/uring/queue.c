@@ -436,7 +436,7 @@ static int sleep_on(struct kula_ring *ring, struct kula__uring_state *state, int
 static int wait_on(struct kula_ring *ring, struct kula__uring_state *state, int64_t timeout_ns)
 {
     if (kula__unlikely(state->later.head || state->held.head)) {
-        kula__uring_look_again(ring, state);
+        kula__uring_look_again(state);
     }
     for (uint32_t round = 0; round < ROUNDS_MAX; round++) {
         int result = kula__uring_has_more(ring, state) ? flush(ring, state) : FLUSHED;

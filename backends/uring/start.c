@@ -47,9 +47,8 @@ static bool may_open(const struct kula__uring_state *state)
     return opens_of_thread < state->opens_max;
 }
 
-void kula__uring_let_open(struct kula_ring *ring, struct kula__uring_state *state)
+void kula__uring_let_open(struct kula__uring_state *state)
 {
-    (void)ring;
     struct kula__slot *next = state->held.head;
     if (next && may_open(state)) {
         kula__uring_line_remove(&state->held, next);
@@ -58,9 +57,7 @@ void kula__uring_let_open(struct kula_ring *ring, struct kula__uring_state *stat
     }
 }
 
-void kula__uring_release(struct kula_ring *ring,
-                         struct kula__uring_state *state,
-                         struct kula__slot *slot)
+void kula__uring_release(struct kula__uring_state *state, struct kula__slot *slot)
 {
     uint64_t marks = kula__uring_marks_of(slot);
     if (marks & KULA__URING_UNSENT) {
@@ -78,8 +75,7 @@ void kula__uring_release(struct kula_ring *ring,
     }
     kula__cold_of(slot)->scratch[2] = 0;
     if (slot->operation == KULA__OP_OPENAT && state->held.head) {
-        kula__uring_let_open(ring,
-                             state); /* also when this one had been let, and has not started */
+        kula__uring_let_open(state); /* also when this one had been let, and has not started */
     }
 }
 
@@ -88,7 +84,7 @@ void kula__uring_end(struct kula_ring *ring,
                      struct kula__slot *slot,
                      int32_t result)
 {
-    kula__uring_release(ring, state, slot);
+    kula__uring_release(state, slot);
     kula__finish(ring, slot, result);
 }
 
@@ -98,7 +94,7 @@ static void give_away(struct kula_ring *ring,
                       struct kula__uring_state *state,
                       struct kula__slot *slot)
 {
-    kula__uring_release(ring, state, slot); /* the workers want the scratch for themselves */
+    kula__uring_release(state, slot); /* the workers want the scratch for themselves */
     kula__workers_give(ring, slot, kind_of(record_of(ring, slot)));
 }
 

@@ -258,12 +258,10 @@ void kula__uring_reroute(struct kula_ring *ring,
                          struct kula__slot *slot);
 
 /* The kernel is done with an operation, whatever comes next: drops its marks. */
-void kula__uring_release(struct kula_ring *ring,
-                         struct kula__uring_state *state,
-                         struct kula__slot *slot);
+void kula__uring_release(struct kula__uring_state *state, struct kula__slot *slot);
 
 /* Lets an open that was held start, if there may be one more now. */
-void kula__uring_let_open(struct kula_ring *ring, struct kula__uring_state *state);
+void kula__uring_let_open(struct kula__uring_state *state);
 
 /* Releases an operation and ends it. */
 void kula__uring_end(struct kula_ring *ring,
@@ -320,7 +318,7 @@ void kula__uring_send_cancels(struct kula__uring_state *state);
 
 /* Looks again after what only time helps: cancels that find nothing, opens that others of the thread keep
  * from starting. Once for each wait. */
-void kula__uring_look_again(struct kula_ring *ring, struct kula__uring_state *state);
+void kula__uring_look_again(struct kula__uring_state *state);
 
 /* How long a wait may sleep before that has to be done again; `timeout_ns` if not at all. */
 int64_t kula__uring_patience(const struct kula__uring_state *state, int64_t timeout_ns);
