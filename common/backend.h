@@ -3,8 +3,8 @@
  * A backend is one const table. Nothing in it is optional. All functions run on the ring's owner
  * thread, and none of them calls a function of the program (but for kula_offload on a backend
  * without workers). An operation reaches a backend when it may start: checked, its descriptor's
- * record there, its turn in that descriptor's lane, its predecessor over. From then on its record is the backend's, until the
- * backend gives it to kula__finish(). The way of one operation:
+ * record there, its turn in that descriptor's lane, its predecessor over. From then on its record
+ * is the backend's, until the backend gives it to kula__finish(). The way of one operation:
  *
  *     kula_read      check, take record and buffer, put on ring->pending
  *     kula_wait      backend->wait: the whole batch, one system call where that can be
@@ -110,9 +110,9 @@ struct kula__backend {
     int (*pollable)(struct kula_ring *ring);
 
     /* Embedded mode only; the end of kula_submit and kula_wait, and of kula_next when it finds
-     * nothing. Makes the pollable descriptor readable if kula__is_due() or something is
-     * there to be reaped, quiet otherwise, starts nothing, and lets it become readable at `expiry_ns` (monotonic;
-     * INT64_MAX = no timer). Must not lose a completion that arrives meanwhile. */
+     * nothing. Makes the pollable descriptor readable if kula__is_due() or something is there to
+     * be reaped, quiet otherwise, starts nothing, and lets it become readable at `expiry_ns`
+     * (monotonic; INT64_MAX = no timer). Must not lose a completion that arrives meanwhile. */
     void (*settle)(struct kula_ring *ring, int64_t expiry_ns);
 
     /* Makes a region of memory, or a group of buffers in it, known to the kernel side of the ring, or

@@ -181,11 +181,10 @@ void kula__closing_ask(struct kula_ring *ring)
         struct kula__fd *record = kula__fd_known(ring, slot->fd);
         record->closing = KULA__FD_CLOSE_ASKED;
         kula__fd_pin(ring, record, slot->fd);
-        record->pins++; /* so that the close does not run in the middle of this */
-        uint32_t pins = record->pins;
+        record->pins++;               /* so that the close does not run in the middle of this */
+        uint32_t pins = record->pins; /* before any of them is asked: some end at once */
         uint32_t asked = ask_lane(ring, &record->lane[0]) + ask_lane(ring, &record->lane[1]);
-        uint32_t ended = pins - record->pins; /* some backends end a waiting one at once */
-        if (record->pins > asked - ended + 1) {
+        if (pins > asked + 1) { /* somebody holds the descriptor who is in neither lane */
             struct asked_to_end what = { .ring = ring, .fd = slot->fd };
             kula__slots_visit(ring->id, ask_to_end, &what);
         }

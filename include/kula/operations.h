@@ -509,7 +509,8 @@ KULA_API int kula_cancel_fd(struct kula_ring *ring, int fd);
 KULA_API int kula_cancel_all(struct kula_ring *ring);
 
 /* Walks away from an operation without stopping it: no event will come, and its name matches nothing
- * any more. When it ends the library gives its buffer back to the pool and closes a descriptor that it produced.
+ * any more. When it ends the library gives its buffer back to the pool and closes a descriptor that
+ * it produced.
  *
  * Sizes:   none
  * Owner:   the buffer is the library's for good
