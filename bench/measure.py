@@ -58,7 +58,7 @@ class Programs:
             name, form = subject, "shared"
         worker = self.directory / f"bench-worker-{form}"
         arguments = [str(worker), workload, name, str(width), str(count)]
-        return arguments + [str(self.data)] if workload == "read" else arguments
+        return arguments + [str(self.data)] if workload.startswith("read") else arguments
 
     def subjects(self, workload):
         """The subjects that were built for a workload, in the order of worker.c."""

@@ -2,7 +2,11 @@
  *
  *   bench-worker list
  *   bench-worker nop|read|handover|sleep SUBJECT DEPTH BATCHES [FILE]
+ *   bench-worker read-threaded|handover-threaded SUBJECT DEPTH BATCHES [FILE]
  *   bench-worker echo SUBJECT CONNECTIONS MESSAGES
+ *
+ * "-threaded": a second thread stands by, and does nothing. The library hands buffers over in another
+ * way as soon as there can be two that do.
  *
  * The line is "operations=N wall_ns=N cpu_ns=N"; for echo, cpu_ns is the server's. Exit status 77
  * means that this machine does not offer what the subject needs. */
@@ -13,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -71,11 +76,14 @@ static const struct {
     const char *name;
     const struct bench_batch_subject *const *subjects;
     bool sleeps;
+    bool threaded;
 } batch_workloads[] = {
-    { "nop", nop_subjects, false },
-    { "read", read_subjects, false },
-    { "handover", handover_subjects, false },
-    { "sleep", sleep_subjects, true },
+    { "nop", nop_subjects, false, false },
+    { "read", read_subjects, false, false },
+    { "read-threaded", read_subjects, false, true },
+    { "handover", handover_subjects, false, false },
+    { "handover-threaded", handover_subjects, false, true },
+    { "sleep", sleep_subjects, true, false },
 };
 #define BATCH_WORKLOAD_COUNT (sizeof(batch_workloads) / sizeof(batch_workloads[0]))
 
@@ -140,6 +148,25 @@ static int open_cached(const char *path)
         }
     }
     return fd;
+}
+
+static void *stand_by(void *nothing)
+{
+    for (;;) {
+        (void)pause();
+    }
+    return nothing;
+}
+
+/* It is never joined: the C library may take a process whose last thread ended for one of a single
+ * thread again. */
+static void start_second_thread(void)
+{
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, stand_by, NULL);
+    if (error != 0) {
+        bench_fail("pthread_create", -error);
+    }
 }
 
 static void measure_batches(const struct bench_batch_subject *subject,
@@ -228,10 +255,12 @@ static uint64_t parse_count(const char *text, uint64_t most)
 
 static int usage(void)
 {
-    (void)fprintf(stderr,
-                  "usage: bench-worker list\n"
-                  "       bench-worker nop|read|handover|sleep SUBJECT DEPTH BATCHES [FILE]\n"
-                  "       bench-worker echo SUBJECT CONNECTIONS MESSAGES\n");
+    (void)fprintf(
+        stderr,
+        "usage: bench-worker list\n"
+        "       bench-worker nop|read|handover|sleep SUBJECT DEPTH BATCHES [FILE]\n"
+        "       bench-worker read-threaded|handover-threaded SUBJECT DEPTH BATCHES [FILE]\n"
+        "       bench-worker echo SUBJECT CONNECTIONS MESSAGES\n");
     return EXIT_FAILURE;
 }
 
@@ -266,6 +295,9 @@ int main(int argc, char **argv)
         }
         uint64_t warm_up = batch_workloads[i].sleeps ? 1 : WARM_UP_OPERATIONS / width + 1;
         int fd = argc > 5 ? open_cached(argv[5]) : -1;
+        if (batch_workloads[i].threaded) {
+            start_second_thread();
+        }
         measure_batches(subject, width, length, warm_up, fd);
         return EXIT_SUCCESS;
     }
