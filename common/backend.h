@@ -17,6 +17,8 @@
  *   - kula__finish() once for every operation, with the raw result: a count, a descriptor or 0, or a
  *     negative errno. -EINTR is retried inside. -EAGAIN means "wait and try again" and is never a
  *     result, except for an operation with KULA__NOWAIT.
+ *   - An operation whose result is there while the kernel still reads its memory (a send without a copy)
+ *     is given to kula__let_go() first, and to kula__finish() when nobody reads any more.
  *   - A cancel, a failed submission, a closing ring never end an operation by themselves: only what
  *     the kernel, the worker or the backend's own queue says of that operation does. (Linux 6.18:
  *     -ENOENT as the answer to a cancel came for 2000 of 2000 operations that then completed.)
@@ -151,6 +153,7 @@ extern const struct kula__backend *const kula__backends[];
     X(WORKER_LIMIT, worker_limit)       /* io-wq's threads can be capped (5.15) */             \
     X(FIXED_BUFFERS, fixed_buffers)     /* memory is registered region by region (5.13) */     \
     X(BUFFER_RINGS, buffer_rings)       /* the kernel chooses buffers from a ring (5.19) */    \
+    X(SEND_ZC, send_zc)                 /* a send reads the buffer where it is (6.0) */        \
     X(RWF_NOWAIT, rwf_nowait)           /* preadv2 that does not wait (4.14) */                \
     X(RWF_NOSIGNAL, rwf_nosignal)       /* a write that raises no SIGPIPE (seen on 6.18) */    \
     X(EVENTFD, eventfd)                 /* else a pipe */                                      \

@@ -299,8 +299,11 @@ int32_t kula__call_send(int fd, const struct kula__span *span, int flags)
         return result;
     }
     struct msghdr message = message_of(span);
+    /* These calls copy. Of a send without a copy, on a socket with SO_ZEROCOPY, only the socket's error queue
+     * would tell when it is over. */
+    flags = (flags & ~KULA__MSG_ZEROCOPY) | MSG_NOSIGNAL;
     do {
-        result = answer(send_off(fd, span, &message, flags | MSG_NOSIGNAL));
+        result = answer(send_off(fd, span, &message, flags));
     } while (result == -EINTR);
     return result;
 }

@@ -13,7 +13,15 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
+
+/* Not every system has it, and then nobody can ask for it. */
+#ifdef MSG_ZEROCOPY
+#    define KULA__MSG_ZEROCOPY MSG_ZEROCOPY
+#else
+#    define KULA__MSG_ZEROCOPY 0
+#endif
 
 /* RWF_NOSIGNAL is younger than most headers. */
 #define KULA__RWF_NOWAIT   0x00000008

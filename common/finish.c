@@ -30,12 +30,19 @@ static void vec_advance(struct kula__slot *slot, uint32_t bytes)
     }
 }
 
+/* Whether this result of a KULA_FULL transfer leaves something that is still wanted. */
+static bool has_rest(const struct kula__slot *slot, int32_t result)
+{
+    const struct kula__cold *cold = kula__cold_of(slot);
+    return result > 0 && !(slot->attention & (KULA__CANCEL | KULA__TIMED_OUT)) &&
+           cold->progress + (uint32_t)result < cold->transfer_length;
+}
+
 /* KULA_FULL: puts the rest of a short transfer back on the pending list; it keeps its lane. */
 static bool goes_on(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
 {
     struct kula__cold *cold = kula__cold_of(slot);
-    if (result <= 0 || (slot->attention & (KULA__CANCEL | KULA__TIMED_OUT)) ||
-        cold->progress + (uint32_t)result >= cold->transfer_length) {
+    if (!has_rest(slot, result)) {
         return false;
     }
     struct kula__fd *record = kula__fd_known(ring, slot->fd);
@@ -141,6 +148,23 @@ static void descriptor_is_new(struct kula_ring *ring, int fd)
     }
 }
 
+static void leave_descriptor(struct kula_ring *ring, struct kula__slot *slot)
+{
+    if (slot->attention & KULA__ORDERED) {
+        kula__lane_release(ring, slot);
+    }
+    kula__unpin(ring, kula__fd_known(ring, slot->fd), slot->fd);
+}
+
+void kula__let_go(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
+{
+    if (result >= 0 && !((slot->attention & KULA__FULL) && has_rest(slot, result))) {
+        leave_descriptor(ring, slot);
+        slot->attention &= (uint16_t)~KULA__PINNED;
+        slot->fd = KULA__FD_LET_GO;
+    }
+}
+
 void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
 {
     uint16_t attention = slot->attention;
@@ -169,10 +193,7 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
     if (slot->kind == KULA__KIND_CLOSE) {
         kula__close_done(ring, slot);
     } else if (attention & KULA__PINNED) {
-        if (attention & KULA__ORDERED) {
-            kula__lane_release(ring, slot);
-        }
-        kula__unpin(ring, kula__fd_known(ring, slot->fd), slot->fd);
+        leave_descriptor(ring, slot);
     }
     if ((attention & KULA__DESCRIPTOR) && result >= 0) {
         descriptor_is_new(ring, result);

@@ -1,6 +1,7 @@
 /* operations.c - the public calls that hand something to a ring. Each fills a record and admits it. */
 #include "block.h"
 #include "buffer.h"
+#include "calls.h"
 #include "misuse.h"
 #include "submit.h"
 
@@ -150,13 +151,15 @@ kula_op kula_write_(struct kula_ring *ring,
     return operation;
 }
 
-/* msg_flags that mean the same on every backend. */
+/* msg_flags that mean the same on every backend. MSG_ZEROCOPY is a wish: where it cannot be had, bytes are
+ * copied. */
 #define RECEIVE_FLAGS (MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_OOB)
+#define PORTABLE_SEND_FLAGS \
+    (MSG_OOB | MSG_EOR | MSG_DONTROUTE | MSG_NOSIGNAL | KULA__MSG_ZEROCOPY)
 #if defined __linux__ && !defined KULA_NO_LINUX
-#    define SEND_FLAGS \
-        (MSG_MORE | MSG_OOB | MSG_EOR | MSG_DONTROUTE | MSG_CONFIRM | MSG_NOSIGNAL)
+#    define SEND_FLAGS (PORTABLE_SEND_FLAGS | MSG_MORE | MSG_CONFIRM)
 #else
-#    define SEND_FLAGS (MSG_OOB | MSG_EOR | MSG_DONTROUTE | MSG_NOSIGNAL)
+#    define SEND_FLAGS PORTABLE_SEND_FLAGS
 #endif
 
 int64_t kula__message_offset(enum kula__operation operation, int msg_flags)

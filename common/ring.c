@@ -369,6 +369,13 @@ static void list_one(struct kula__slot *slot, void *arg)
         listing->left-- <= 0) {
         return;
     }
+    if (slot->fd == KULA__FD_LET_GO) {
+        kula__log(&listing->ring->settings, KULA_LOG_WARNING,
+                  "still in flight: %s without a copy: its bytes are sent, and read until the "
+                  "peer acknowledges them or the connection ends",
+                  kula__operation_facts[slot->operation].name);
+        return;
+    }
     kula__log(
         &listing->ring->settings, KULA_LOG_WARNING, "still in flight: %s on descriptor %d%s%s",
         kula__operation_facts[slot->operation].name, slot->fd,

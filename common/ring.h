@@ -282,7 +282,12 @@ int kula__not_owner_for(const struct kula_ring *ring, const char *operation, uin
  * the ring flushes until that is empty. Thread: owner. */
 void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
 
-/* The same for the case that needs none of that, to be inlined into a backend's harvest; `word` is the
+/* Before it, for an operation that is over but for the kernel's use of its memory: the descriptor is free
+ * for the next in its lane and for a close, and nothing can end the operation early. Nothing happens when
+ * the same result would make it go on, or is an error. Thread: owner. */
+void kula__let_go(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
+
+/* The same as kula__finish for the case that needs none of that, to be inlined into a backend's harvest; `word` is the
  * record's. Putting it on the done list, and counting, is the caller's: ring->in_flight -= n and
  * ring->done_count += n, once for a batch. Returns false, and has done nothing, when kula__finish is
  * needed. */

@@ -115,6 +115,10 @@ enum kula__attention {
     (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE | \
      KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__PINNED)
 
+/* In the place of its descriptor: the operation's result is certain, it names no descriptor any more, and
+ * only the kernel's use of the memory keeps it from its end. See kula__let_go(). */
+#define KULA__FD_LET_GO (-2)
+
 /* How the memory of a buffer goes home (memory.c). */
 enum kula__memory {
     KULA__MEMORY_NONE = 0, /* it is the parent's, or constant: nothing to do */
@@ -141,7 +145,7 @@ struct kula__slot {
     uint8_t operation;     /* enum kula__operation */
     uint8_t kind;          /* enum kula__kind */
     uint16_t attention;    /* enum kula__attention */
-    int32_t fd;            /* descriptor, or -1 */
+    int32_t fd;            /* descriptor, -1, or KULA__FD_LET_GO */
     union {
         int64_t offset; /* in flight: KULA_CUR or a position; socket: the protocol */
         struct {        /* done */

@@ -70,7 +70,7 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
     }
     /* The caller has marked it (KULA__CANCEL or KULA__TIMED_OUT), so that it does not end the short way
      * while it is in a line. */
-    if (!(marks & (KULA__URING_UNSENT | KULA__URING_LATER))) {
+    if (!(marks & (KULA__URING_UNSENT | KULA__URING_LATER | KULA__URING_SENT))) {
         queue_cancel(state, slot);
     }
     return 0;
@@ -120,8 +120,8 @@ void kula__uring_cancel_answered(struct kula__uring_state *state,
         return;
     }
     uint64_t marks = kula__uring_marks_of(slot);
-    const uint64_t elsewhere =
-        KULA__URING_AGAIN | KULA__URING_HELD | KULA__URING_UNSENT | KULA__URING_LATER;
+    const uint64_t elsewhere = KULA__URING_AGAIN | KULA__URING_HELD | KULA__URING_UNSENT |
+                               KULA__URING_LATER | KULA__URING_SENT;
     if ((slot->attention & KULA__POOLED) || (marks & elsewhere)) {
         return;
     }

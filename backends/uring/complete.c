@@ -90,12 +90,28 @@ static bool is_under_way(int32_t result)
     return result == -EINPROGRESS || result == -EALREADY;
 }
 
+/* Whether a send without a copy has failed where one with a copy need not: such sockets cannot do it (Unix,
+ * -EOPNOTSUPP), or its pages are beyond RLIMIT_MEMLOCK (-ENOMEM, -ENOBUFS; 6.18, both measured). */
+static bool wants_a_copy(const struct kula__slot *slot, int32_t result)
+{
+    return kula__uring_without_copy(slot) && (result == -EOPNOTSUPP || result == -EINVAL ||
+                                              result == -ENOMEM || result == -ENOBUFS);
+}
+
 /* Goes on with an operation whose result is not one. */
 static bool goes_on(struct kula_ring *ring,
                     struct kula__uring_state *state,
                     struct kula__slot *slot,
                     int32_t result)
 {
+    if (wants_a_copy(slot, result)) {
+        if (result == -EOPNOTSUPP) {
+            kula__fd_known(ring, slot->fd)->backend_bits |= KULA__URING_COPIES;
+        }
+        slot->opflags &= ~(uint32_t)KULA__MSG_ZEROCOPY;
+        kula__uring_redo(state, slot, false);
+        return true;
+    }
     if (result == -EAGAIN || (slot->operation == KULA__OP_CONNECT && is_under_way(result))) {
         not_now(ring, state, slot);
         return true;
@@ -188,10 +204,36 @@ static void ended(struct kula_ring *ring,
         fail(ring, state, slot, result);
         return;
     }
-    if (kula__uring_marks_of(slot) & KULA__URING_LOOK) {
+    if ((kula__uring_marks_of(slot) & KULA__URING_LOOK) && !kula__uring_without_copy(slot)) {
         note_success(ring, state, slot);
     }
     kula__uring_end(ring, state, slot, result);
+}
+
+/* ---- Sends without a copy ------------------------------------------------------------------ */
+
+/* They have two completions, failed ones too (6.18, measured; none but this opcode has): the first with the
+ * result, and the second when nothing in the kernel reads the memory any more, which may be as late as the
+ * peer acknowledges the bytes. */
+static void sent(struct kula_ring *ring,
+                 struct kula__uring_state *state,
+                 struct kula__slot *slot,
+                 int32_t result)
+{
+    state->second++;
+    *kula__uring_marks(slot) |= KULA__URING_SENT;
+    kula__cold_of(slot)->scratch[0] = (uint32_t)result;
+    kula__let_go(ring, slot, result);
+}
+
+/* The result that the first completion had. */
+static int32_t result_of_sent(struct kula__slot *slot)
+{
+    struct kula__cold *cold = kula__cold_of(slot);
+    int32_t result = (int32_t)(uint32_t)cold->scratch[0];
+    cold->scratch[0] = 0; /* as kula__attempt wants it */
+    *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_SENT;
+    return result;
 }
 
 /* ---- Whose it is --------------------------------------------------------------------------- */
@@ -223,7 +265,8 @@ static void own(struct kula_ring *ring,
 void kula__uring_complete(struct kula_ring *ring,
                           struct kula__uring_state *state,
                           uint64_t user_data,
-                          int32_t result)
+                          int32_t result,
+                          uint32_t flags)
 {
     if (kula__word_index(user_data) == 0) {
         own(ring, state, user_data, result);
@@ -242,7 +285,10 @@ void kula__uring_complete(struct kula_ring *ring,
         if (kula__uring_marks_of(slot) & KULA__URING_POLL) {
             *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_POLL;
             polled(ring, state, slot, result);
+        } else if (flags & IORING_CQE_F_MORE) {
+            sent(ring, state, slot, result);
         } else {
+            result = flags & IORING_CQE_F_NOTIF ? result_of_sent(slot) : result;
             ended(ring, state, slot, result);
         }
         break;

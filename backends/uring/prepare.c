@@ -7,7 +7,6 @@
 #include "state.h"
 
 #include "common/block.h"
-#include "common/calls.h"
 
 #include <fcntl.h>
 #include <linux/swab.h>
@@ -179,8 +178,9 @@ static void prepare_send(const struct kula_ring *ring,
                          struct io_uring_sqe *sqe)
 {
     (void)ring;
-    single(sqe, IORING_OP_SEND, slot);
-    sqe->msg_flags = slot->opflags | MSG_NOSIGNAL;
+    bool without_copy = kula__uring_without_copy(slot);
+    single(sqe, without_copy ? IORING_OP_SEND_ZC : IORING_OP_SEND, slot);
+    sqe->msg_flags = (slot->opflags & ~(uint32_t)KULA__MSG_ZEROCOPY) | MSG_NOSIGNAL;
 }
 
 /* ---- Sockets ------------------------------------------------------------------------------- */

@@ -130,6 +130,9 @@ static inline bool direct_transfer(const struct kula_ring *ring,
         kula__uring_transfer_entry(sqe, IORING_OP_RECV, slot, 0, slot->opflags);
         return true;
     case KULA__OP_SEND:
+        if (kula__unlikely(slot->opflags & KULA__MSG_ZEROCOPY)) {
+            return false;
+        }
         kula__uring_transfer_entry(sqe, IORING_OP_SEND, slot, 0, slot->opflags | MSG_NOSIGNAL);
         return true;
     default:
@@ -372,8 +375,9 @@ static inline void harvest(struct kula_ring *ring, struct kula__uring_state *sta
         const struct io_uring_cqe *cqe = &state->cqes[state->head & state->cq_mask];
         uint64_t user_data = cqe->user_data;
         int32_t result = cqe->res;
+        uint32_t flags = cqe->flags;
         io_uring_smp_store_release(state->cq_head, ++state->head);
-        kula__uring_complete(ring, state, user_data, result);
+        kula__uring_complete(ring, state, user_data, result, flags);
     }
 }
 

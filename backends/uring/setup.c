@@ -302,6 +302,10 @@ static void route_operations(struct kula_ring *ring,
                              const struct io_uring_probe *probe)
 {
     state->messages = supports(probe, IORING_OP_SENDMSG) && supports(probe, IORING_OP_RECVMSG);
+    /* with NODROP, as the answers to come are not counted otherwise */
+    if (supports(probe, IORING_OP_SEND_ZC) && (ring->features & KULA__FEATURE(NODROP))) {
+        ring->features |= KULA__FEATURE(SEND_ZC) & ~ring->settings.features_off;
+    }
     for (uint32_t i = 1; i < KULA__OP_COUNT; i++) {
         enum kula__operation operation = (enum kula__operation)i;
         if (operation == KULA__OP_TIMER) {
@@ -487,7 +491,7 @@ static void cancel_token(struct kula__uring_state *state,
     }
 }
 
-/* Every entry has one completion: when as many have come as went, the kernel has nothing of ours. It
+/* When as many completions have come as were to come, the kernel has nothing of ours. It
  * would go on using it after the ring's descriptor is closed (6.18: 283 of 300 rounds). */
 static void uring_close(struct kula_ring *ring)
 {
@@ -498,7 +502,7 @@ static void uring_close(struct kula_ring *ring)
     if (state->armed_ns != INT64_MAX) {
         cancel_token(state, KULA__URING_TIMER, state->timer_number);
     }
-    for (unsigned i = 0; i < CLOSE_TRIES && state->tail != state->head; i++) {
+    for (unsigned i = 0; i < CLOSE_TRIES && state->tail + state->second != state->head; i++) {
         int result = kula__uring_enter(state, 1, CLOSE_STEP_NS);
         if (result < 0 && result != -EINTR && result != -ETIME && result != -EAGAIN &&
             result != -EBUSY) {
@@ -512,10 +516,9 @@ static void uring_close(struct kula_ring *ring)
 
 static void uring_forget(struct kula_ring *ring, struct kula__fd *record, int fd)
 {
-    /* The ring looks a descriptor up for every operation, and keeps nothing of it in the record. */
     (void)ring;
-    (void)record;
     (void)fd;
+    record->backend_bits = 0;
 }
 
 const struct kula__backend kula__backend_uring = {

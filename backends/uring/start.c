@@ -213,6 +213,16 @@ static bool hold_open(struct kula__uring_state *state, struct kula__slot *slot)
     return false;
 }
 
+/* Leaves the flag to those sends that can do without a copy. */
+static void settle_copy(const struct kula_ring *ring, struct kula__slot *slot)
+{
+    bool can = (ring->features & KULA__FEATURE(SEND_ZC)) &&
+               !(kula__fd_known(ring, slot->fd)->backend_bits & KULA__URING_COPIES);
+    if (!can) {
+        slot->opflags &= ~(uint32_t)KULA__MSG_ZEROCOPY;
+    }
+}
+
 static void to_ring(struct kula_ring *ring,
                     struct kula__uring_state *state,
                     struct kula__slot *slot)
@@ -225,9 +235,13 @@ static void to_ring(struct kula_ring *ring,
         kula__uring_redo(state, slot, false);
         return;
     }
+    if (kula__uring_without_copy(slot)) {
+        settle_copy(ring, slot);
+    }
     kula__uring_prepare(ring, slot, sqe);
     sqe->user_data = kula__slot_word(slot);
-    if (state->unproven >> kula__uring_proof_of(ring, slot) & 1) {
+    if ((state->unproven >> kula__uring_proof_of(ring, slot) & 1) ||
+        kula__uring_without_copy(slot)) {
         *kula__uring_marks(slot) |= KULA__URING_LOOK;
         sqe->user_data += KULA__STEP;
     }

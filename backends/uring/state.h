@@ -1,7 +1,8 @@
 /* state.h - what the files of this folder share.
  *
  * Every entry that goes to the kernel is answered by exactly one completion (nothing here is
- * multishot), so tail - head of the two queues is at any time what the kernel has of ours.
+ * multishot), but that of a send without a copy, whose first has a second one to follow (`second`). So
+ * tail + second - head of the two queues is at any time how many completions are to come.
  *
  * What a completion answers to is in its user_data:
  *
@@ -16,6 +17,7 @@
 #ifndef KULA_BACKENDS_URING_STATE_H
 #define KULA_BACKENDS_URING_STATE_H
 
+#include "common/calls.h"
 #include "common/instruments.h"
 #include "common/ring.h"
 
@@ -58,7 +60,8 @@ struct kula__uring_state {
     uint32_t enter_flags;
 
     /* --- the completion queue --- */
-    uint32_t head; /* ours: what has been harvested */
+    uint32_t head;   /* ours: what has been harvested */
+    uint32_t second; /* of these: how many had, or have, a second one to follow */
     struct io_uring_cqe *cqes;
     const struct io_uring_cqe *cqes_end;
     unsigned *cq_head;
@@ -134,6 +137,7 @@ enum kula__uring_mark {
     KULA__URING_TRIED = 1 << 6,  /* kula__attempt may have left something behind */
     KULA__URING_REDONE = 1 << 7, /* the kernel has had it before */
     KULA__URING_LATER = 1 << 8,  /* it is in state->later */
+    KULA__URING_SENT = 1 << 9,   /* its first completion was there: scratch[0] is the result */
 };
 #define KULA__URING_COUNT_SHIFT \
     32 /* above: how often it had to be started or cancelled again */
@@ -168,6 +172,15 @@ static inline bool kula__uring_wants_us(const struct kula__uring_state *state)
 {
     return IO_URING_READ_ONCE(*state->sq_flags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
 }
+
+/* Whether a send goes to the ring without a copy: only one that can still has the flag there. */
+static inline bool kula__uring_without_copy(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_SEND && (slot->opflags & KULA__MSG_ZEROCOPY);
+}
+
+/* kula__fd.backend_bits */
+#define KULA__URING_COPIES 1u /* this socket has said that it can only send copies */
 
 /* How many entries have been written and not been taken. */
 static inline uint32_t kula__uring_unsent(const struct kula__uring_state *state)
@@ -307,7 +320,8 @@ uint32_t kula__uring_proof_of(const struct kula_ring *ring, const struct kula__s
 void kula__uring_complete(struct kula_ring *ring,
                           struct kula__uring_state *state,
                           uint64_t user_data,
-                          int32_t result);
+                          int32_t result,
+                          uint32_t flags);
 
 /* ---- cancel.c ---- */
 
