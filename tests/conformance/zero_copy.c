@@ -115,11 +115,12 @@ static void the_bytes_arrive_and_the_buffer_comes_back(void **state)
         } else {
             make_stream_pair(kind == 0 ? AF_INET : AF_UNIX, fds);
         }
-        for (int round = 0; round < 3;
-             round++) { /* Unix sockets: once they are asked, then known */
+        for (int round = 0; round < 4; round++) {
+            /* the first one with a copy: from then on those go a shorter way */
+            int flags = round == 0 ? 0 : MSG_ZEROCOPY;
             struct outcome done = { 0 };
             kula_buf buffer = buffer_pattern(ring, 1000, 3);
-            done.op = kula_send(ring, fds[0], &buffer, 1000, MSG_ZEROCOPY, &done);
+            done.op = kula_send(ring, fds[0], &buffer, 1000, flags, &done);
             expect_no_bytes(fds[1]); /* never early */
             await(ring, &done);
             assert_result(done.result, 1000);
@@ -131,6 +132,30 @@ static void the_bytes_arrive_and_the_buffer_comes_back(void **state)
         retire(ring, fds, 2);
     }
 }
+
+#ifdef SO_ZEROCOPY
+static void the_sockets_own_way_of_telling_is_left_alone(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    int fds[2];
+    int on = 1;
+    make_stream_pair(AF_INET, fds);
+    assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_ZEROCOPY, &on, sizeof on), 0);
+    for (int i = 0; i < 3; i++) {
+        struct outcome done = { 0 };
+        kula_buf buffer = buffer_pattern(ring, 1000, 3);
+        kula_send(ring, fds[0], &buffer, 1000, MSG_ZEROCOPY, &done);
+        await(ring, &done);
+        assert_result(done.result, 1000);
+        outcome_release(&done);
+    }
+    /* send(2) with this flag would have put its notifications here */
+    struct msghdr header = { 0 };
+    assert_int_equal(recvmsg(fds[0], &header, MSG_ERRQUEUE | MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    retire(ring, fds, 2);
+}
+#endif
 
 static void shared_and_lent_bytes_go_the_same_way(void **state)
 {
@@ -558,6 +583,9 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         PROVES(the_bytes_arrive_and_the_buffer_comes_back),
+#ifdef SO_ZEROCOPY
+        PROVES(the_sockets_own_way_of_telling_is_left_alone),
+#endif
         PROVES(shared_and_lent_bytes_go_the_same_way),
         PROVES(what_is_refused_comes_back_once),
         PROVES(one_that_waits_for_room_can_be_cancelled),
