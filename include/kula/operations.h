@@ -141,12 +141,21 @@ KULA_INLINE_ kula_op kula_recv(struct kula_ring *ring,
 
 /* Sends to a connected socket. Never raises SIGPIPE.
  *
+ * With MSG_ZEROCOPY the kernel may send from the buffer itself. The event then comes when nobody reads the
+ * buffer any more: with TCP, when the peer has acknowledged the bytes or the connection has ended, which a
+ * peer that does not read can put off for long. Meanwhile the next send, kula_close_fd and kula_forget_fd
+ * do not wait for it, and as the bytes are on their way, a cancel (-EALREADY) or a deadline changes
+ * nothing. Where it cannot be had (Unix sockets, other backends, locked memory at its limit) the bytes are
+ * copied. It pays for large buffers on a network; over loopback the kernel copies anyway. SO_ZEROCOPY is
+ * not needed.
+ *
  * Sizes:   length in bytes, 0 to the buffer's capacity; msg_flags as send(2): MSG_MORE, MSG_OOB,
- *          MSG_EOR, MSG_DONTROUTE, MSG_CONFIRM; MSG_NOSIGNAL is always added
+ *          MSG_EOR, MSG_DONTROUTE, MSG_CONFIRM, MSG_ZEROCOPY; MSG_NOSIGNAL is always added
  * Owner:   as kula_write
  * Errors:  -EINVAL as kula_recv; -ENOTSOCK; -EPIPE; transfer
  * Thread:  owner
- * Kernel:  uring: IORING_OP_SEND (5.6) */
+ * Kernel:  uring: IORING_OP_SEND (5.6), with MSG_ZEROCOPY IORING_OP_SEND_ZC (6.0), whose pages count
+ *          against RLIMIT_MEMLOCK without CAP_IPC_LOCK */
 KULA_INLINE_ kula_op kula_send(struct kula_ring *ring,
                                int fd,
                                kula_buf *buffer,
