@@ -11,6 +11,7 @@
 #include "borrow.h"
 
 #include "aside.h"
+#include "calls.h"
 #include "finish.h"
 #include "misuse.h"
 #include "submit.h"
@@ -50,6 +51,10 @@ static struct kula__slot *lend(struct kula_ring *ring,
     slot->offset =
         is_message ? kula__message_offset(loan->operation, loan->msg_flags) : loan->offset;
     slot->opflags = (uint32_t)loan->msg_flags & ~(uint32_t)MSG_WAITALL;
+    if (!scope) {
+        /* without a copy a call would wait for the peer, and its time-out would be none */
+        slot->opflags &= ~(uint32_t)KULA__MSG_ZEROCOPY;
+    }
     slot->data = loan->memory;
     slot->capacity = loan->length < LENGTH_MAX ? (uint32_t)loan->length : LENGTH_MAX;
     slot->length = 0;

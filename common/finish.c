@@ -158,7 +158,8 @@ static void leave_descriptor(struct kula_ring *ring, struct kula__slot *slot)
 
 void kula__let_go(struct kula_ring *ring, struct kula__slot *slot, int32_t result)
 {
-    if (result >= 0 && !((slot->attention & KULA__FULL) && has_rest(slot, result))) {
+    bool goes_on = (slot->attention & KULA__FULL) && has_rest(slot, result);
+    if (result >= 0 && !goes_on && (slot->attention & KULA__PINNED)) {
         leave_descriptor(ring, slot);
         slot->attention &= (uint16_t)~KULA__PINNED;
         slot->fd = KULA__FD_LET_GO;

@@ -284,7 +284,8 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
 
 /* Before it, for an operation that is over but for the kernel's use of its memory: the descriptor is free
  * for the next in its lane and for a close, and nothing can end the operation early. Nothing happens when
- * the same result would make it go on, or is an error. Thread: owner. */
+ * the same result would make it go on, or is an error; it is called again when one that would have gone on
+ * was asked to end. Thread: owner. */
 void kula__let_go(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
 
 /* The same as kula__finish for the case that needs none of that, to be inlined into a backend's harvest; `word` is the

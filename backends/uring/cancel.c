@@ -68,9 +68,14 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
         kula__uring_end(ring, state, slot, -ECANCELED);
         return 0;
     }
+    if (marks & KULA__URING_SENT) {
+        /* A piece of it has been sent: no more pieces, and its descriptor need not wait for the buffer. */
+        kula__let_go(ring, slot, kula__uring_first_result(slot));
+        return 0;
+    }
     /* The caller has marked it (KULA__CANCEL or KULA__TIMED_OUT), so that it does not end the short way
      * while it is in a line. */
-    if (!(marks & (KULA__URING_UNSENT | KULA__URING_LATER | KULA__URING_SENT))) {
+    if (!(marks & (KULA__URING_UNSENT | KULA__URING_LATER))) {
         queue_cancel(state, slot);
     }
     return 0;

@@ -90,12 +90,24 @@ static bool is_under_way(int32_t result)
     return result == -EINPROGRESS || result == -EALREADY;
 }
 
-/* Whether a send without a copy has failed where one with a copy need not: such sockets cannot do it (Unix,
- * -EOPNOTSUPP), or its pages are beyond RLIMIT_MEMLOCK (-ENOMEM, -ENOBUFS; 6.18, both measured). */
+/* Whether a send without a copy has failed where one with a copy need not. Seen on 6.18: -EOPNOTSUPP of
+ * sockets that cannot do it (Unix), -ENOMEM where the pages are beyond RLIMIT_MEMLOCK, -EFAULT of memory that
+ * can be read and not be pinned (memfd_secret, devices). Nothing was sent, and the copy's own answer counts. */
 static bool wants_a_copy(const struct kula__slot *slot, int32_t result)
 {
-    return kula__uring_without_copy(slot) && (result == -EOPNOTSUPP || result == -EINVAL ||
-                                              result == -ENOMEM || result == -ENOBUFS);
+    if (!kula__uring_without_copy(slot)) {
+        return false;
+    }
+    switch (result) {
+    case -EOPNOTSUPP:
+    case -EINVAL:
+    case -ENOMEM:
+    case -ENOBUFS:
+    case -EFAULT:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* Goes on with an operation whose result is not one. */
@@ -156,7 +168,8 @@ static int32_t stopped(const struct kula__slot *slot, int32_t result)
 {
     bool stopped_midway = result == -EINTR || result == -EAGAIN || result <= KERNEL_INTERNAL ||
                           (slot->operation == KULA__OP_CONNECT && is_under_way(result)) ||
-                          (slot->operation == KULA__OP_ACCEPT && connection_died(result));
+                          (slot->operation == KULA__OP_ACCEPT && connection_died(result)) ||
+                          wants_a_copy(slot, result);
     return stopped_midway ? -ECANCELED : result;
 }
 
@@ -214,26 +227,35 @@ static void ended(struct kula_ring *ring,
 
 /* They have two completions, failed ones too (6.18, measured; none but this opcode has): the first with the
  * result, and the second when nothing in the kernel reads the memory any more, which may be as late as the
- * peer acknowledges the bytes. */
-static void sent(struct kula_ring *ring,
-                 struct kula__uring_state *state,
-                 struct kula__slot *slot,
-                 int32_t result)
+ * peer acknowledges the bytes. The first 6.0 kernels could tell the second one first. Whether both were
+ * there, and then *result is that of the first. */
+static bool was_the_last(struct kula_ring *ring,
+                         struct kula__uring_state *state,
+                         struct kula__slot *slot,
+                         uint32_t flags,
+                         int32_t *result)
 {
-    state->second++;
-    *kula__uring_marks(slot) |= KULA__URING_SENT;
-    kula__cold_of(slot)->scratch[0] = (uint32_t)result;
-    kula__let_go(ring, slot, result);
-}
-
-/* The result that the first completion had. */
-static int32_t result_of_sent(struct kula__slot *slot)
-{
+    uint64_t *marks = kula__uring_marks(slot);
     struct kula__cold *cold = kula__cold_of(slot);
-    int32_t result = (int32_t)(uint32_t)cold->scratch[0];
+    if (flags & IORING_CQE_F_MORE) {
+        state->second++;
+        if (*marks & KULA__URING_TOLD) {
+            *marks &= ~(uint64_t)KULA__URING_TOLD;
+            return true;
+        }
+        *marks |= KULA__URING_SENT;
+        cold->scratch[0] = (uint32_t)*result;
+        kula__let_go(ring, slot, *result);
+        return false;
+    }
+    if (!(*marks & KULA__URING_SENT)) {
+        *marks |= KULA__URING_TOLD;
+        return false;
+    }
+    *result = kula__uring_first_result(slot);
+    *marks &= ~(uint64_t)KULA__URING_SENT;
     cold->scratch[0] = 0; /* as kula__attempt wants it */
-    *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_SENT;
-    return result;
+    return true;
 }
 
 /* ---- Whose it is --------------------------------------------------------------------------- */
@@ -285,10 +307,8 @@ void kula__uring_complete(struct kula_ring *ring,
         if (kula__uring_marks_of(slot) & KULA__URING_POLL) {
             *kula__uring_marks(slot) &= ~(uint64_t)KULA__URING_POLL;
             polled(ring, state, slot, result);
-        } else if (flags & IORING_CQE_F_MORE) {
-            sent(ring, state, slot, result);
-        } else {
-            result = flags & IORING_CQE_F_NOTIF ? result_of_sent(slot) : result;
+        } else if (!(flags & (IORING_CQE_F_MORE | IORING_CQE_F_NOTIF)) ||
+                   was_the_last(ring, state, slot, flags, &result)) {
             ended(ring, state, slot, result);
         }
         break;

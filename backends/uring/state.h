@@ -138,6 +138,7 @@ enum kula__uring_mark {
     KULA__URING_REDONE = 1 << 7, /* the kernel has had it before */
     KULA__URING_LATER = 1 << 8,  /* it is in state->later */
     KULA__URING_SENT = 1 << 9,   /* its first completion was there: scratch[0] is the result */
+    KULA__URING_TOLD = 1 << 10,  /* its second one was there, before the first */
 };
 #define KULA__URING_COUNT_SHIFT \
     32 /* above: how often it had to be started or cancelled again */
@@ -157,6 +158,12 @@ static inline uint64_t *kula__uring_marks(struct kula__slot *slot)
         cold->scratch[0] = 0; /* as kula__attempt wants it */
     }
     return &cold->scratch[1];
+}
+
+/* The result of an operation that is marked SENT. */
+static inline int32_t kula__uring_first_result(const struct kula__slot *slot)
+{
+    return (int32_t)(uint32_t)kula__cold_of(slot)->scratch[0];
 }
 
 /* One more start or cancel; how many that makes. */

@@ -25,6 +25,7 @@ extern "C" {
  * operations that end meanwhile, timers and messages are not lost: they wait for kula_next, in their
  * order; so does a kula_wake for the next kula_wait. When the time has passed the transfer is cancelled,
  * and the call returns when it has ended; what cannot be stopped is waited for, and its result counts.
+ * kula_send_sync copies, with MSG_ZEROCOPY too: else it would wait for the peer, however little time it has.
  *
  * Sizes:   length in bytes, 0 to 2^31-1; more than KULA_TRANSFER_MAX is cut; offset and msg_flags as
  *          kula_read and kula_recv; timeout_ns in nanoseconds, 0 = what can be done at once, negative =
@@ -139,7 +140,8 @@ KULA_API kula_op kula_scope_send(struct kula_scope *scope,
 
 /* Ends a scope: waits until every operation started in it is over, cancels what is left when the time
  * has passed, and goes on waiting until that is over too. Detached ones are waited for as well. Their
- * events are left for kula_next, as are all others that come meanwhile. `scope` is empty afterwards.
+ * events are left for kula_next, as are all others that come meanwhile. `scope` is empty afterwards. A
+ * kula_scope_send with MSG_ZEROCOPY is over when nobody reads the memory any more (see kula_send).
  *
  * Sizes:   timeout_ns in nanoseconds; 0 = cancel at once; negative = for ever
  * Owner:   the memory is yours again

@@ -143,11 +143,12 @@ KULA_INLINE_ kula_op kula_recv(struct kula_ring *ring,
  *
  * With MSG_ZEROCOPY the kernel may send from the buffer itself. The event then comes when nobody reads the
  * buffer any more: with TCP, when the peer has acknowledged the bytes or the connection has ended, which a
- * peer that does not read can put off for long. Meanwhile the next send, kula_close_fd and kula_forget_fd
- * do not wait for it, and as the bytes are on their way, a cancel (-EALREADY) or a deadline changes
- * nothing. Where it cannot be had (Unix sockets, other backends, locked memory at its limit) the bytes are
- * copied. It pays for large buffers on a network; over loopback the kernel copies anyway. SO_ZEROCOPY is
- * not needed.
+ * peer that does not read can put off for long. Meanwhile the next send (whose event may come first),
+ * kula_close_fd and kula_forget_fd do not wait for it, and as the bytes are on their way, a cancel
+ * (-EALREADY) or a deadline changes nothing. With KULA_FULL each piece waits for the event of the one
+ * before; a cancel or a deadline ends it with what has been sent. Where it cannot be had (Unix sockets,
+ * other backends, locked memory at its limit, memory that no device may read) the bytes are copied. It pays
+ * for large buffers on a network; over loopback the kernel copies anyway. SO_ZEROCOPY is not needed.
  *
  * Sizes:   length in bytes, 0 to the buffer's capacity; msg_flags as send(2): MSG_MORE, MSG_OOB,
  *          MSG_EOR, MSG_DONTROUTE, MSG_CONFIRM, MSG_ZEROCOPY; MSG_NOSIGNAL is always added
@@ -493,8 +494,9 @@ KULA_API int kula_option(struct kula_ring *ring, kula_op op, uint32_t options);
  *
  * Sizes:   none
  * Owner:   unchanged: the buffer is the ring's until the event
- * Errors:  0 asked; -EALREADY asked before, or a call that runs and cannot be stopped; -ENOENT
- *          finished, foreign or zero op; -EPERM, -EOWNERDEAD (misuse)
+ * Errors:  0 asked; -EALREADY asked before, a call that runs and cannot be stopped, or a send without a
+ *          copy whose bytes are on their way; -ENOENT finished, foreign or zero op; -EPERM, -EOWNERDEAD
+ *          (misuse)
  * Thread:  owner
  * Kernel:  uring: IORING_OP_ASYNC_CANCEL (5.5), sent with the next flush */
 KULA_API int kula_cancel(struct kula_ring *ring, kula_op op);

@@ -143,6 +143,36 @@ static void the_second_completion_is_counted(void **state)
     assert_int_equal(to_come, uring->wake_armed ? 1 : 0);
 }
 
+/* The first kernels with this opcode (6.0) could tell of the memory before they told of the result. Here the
+ * test is the kernel. */
+static void the_two_completions_may_come_in_either_order(void **state)
+{
+    const struct place *place = *state;
+    need_the_opcode(place->ring);
+    struct kula_ring *ring = place->ring;
+    struct kula__uring_state *uring = kula__uring_state_of(ring);
+    for (int reversed = 0; reversed < 2; reversed++) {
+        kula_buf buffer = kula_alloc(ring, 100);
+        kula_op op = kula_send(ring, place->fds[0], &buffer, 100, MSG_ZEROCOPY, NULL);
+        struct kula__slot *slot = kula__list_pop(&ring->pending);
+        assert_true(kula__slot_word(slot) == op);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(kula_outstanding(ring), 1);
+            bool first = (i == 0) != reversed;
+            kula__uring_complete(ring, uring, op + KULA__STEP, first ? 70 : 0,
+                                 first ? IORING_CQE_F_MORE : IORING_CQE_F_NOTIF);
+        }
+        uring->second--; /* neither was in the queue */
+        assert_int_equal(kula_wait(ring, 0), 1);
+        struct kula_event *event = kula_next(ring);
+        assert_non_null(event);
+        assert_int_equal(event->result, 70);
+        buffer = kula_take(event);
+        assert_non_null(buffer);
+        kula_free(&buffer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +181,7 @@ int main(void)
         WITH_PLACE(a_socket_that_can_only_copy_is_asked_once),
         WITH_PLACE(masked_it_copies),
         WITH_PLACE(the_second_completion_is_counted),
+        WITH_PLACE(the_two_completions_may_come_in_either_order),
     };
     struct kula_ring *ring = open_ring("");
     if (!ring) {
