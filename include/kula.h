@@ -387,11 +387,12 @@ KULA_API int kula_wait(struct kula_ring *ring, int64_t timeout_ns);
 KULA_API struct kula_event *kula_next(struct kula_ring *ring);
 
 /* Takes a buffer out of an event: once for most operations, one at a time in order for vectored
- * ones; NULL when there is none (left). An event that is over, copied or forged gives nothing.
+ * ones; NULL when there is none (left), which ends a loop over them and is no misuse.
  *
  * Sizes:   none
  * Owner:   the buffer is yours
- * Errors:  NULL: no buffer (left); stale or forged event, wrong thread (misuse)
+ * Errors:  NULL: no buffer (left); a copy of an event that is over or whose buffer was taken, a forged
+ *          event, wrong thread (misuse)
  * Thread:  owner
  * Kernel:  none */
 KULA_API kula_buf kula_take(struct kula_event *event) KULA_BUF_OWNED_;

@@ -1,5 +1,6 @@
 #include "planted.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -140,6 +141,23 @@ void planted_pair(int fds[2])
         perror("planted: socketpair");
         exit(EXIT_FAILURE);
     }
+}
+
+void planted_connection(int fds[2])
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    socklen_t length = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&address, length) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &length) < 0 ||
+        connect(fds[0], (struct sockaddr *)&address, length) < 0 ||
+        (fds[1] = accept(listener, NULL, NULL)) < 0) {
+        perror("planted: a connection over loopback");
+        exit(EXIT_FAILURE);
+    }
+    close(listener);
 }
 
 void planted_put(int fd, const char *text)

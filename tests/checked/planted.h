@@ -25,8 +25,9 @@ int planted_close(struct kula_ring *ring);
 /* A pool of the ring with a few buffers of this size. */
 struct kula_pool *planted_pool(struct kula_ring *ring, size_t buffer_bytes);
 
-/* Two ends of a stream. */
+/* Two ends of a stream: of a Unix socket; of a TCP connection over loopback. */
 void planted_pair(int fds[2]);
+void planted_connection(int fds[2]);
 void planted_put(int fd, const char *text);
 
 /* Starts what was handed over, without waiting for its end. */

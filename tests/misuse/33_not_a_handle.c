@@ -1,5 +1,4 @@
-/* Misuse 33: an operation's name, a made-up number and an uninitialised variable are used as
- * handles.
+/* Misuse 33: an operation's name, a made-up number and an uninitialised variable are used as handles.
  *
  * gcc:     'uninitialised' is used uninitialized
  * clang:   variable 'uninitialised' is uninitialized when used here

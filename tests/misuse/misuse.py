@@ -21,7 +21,7 @@ clang-newest, analyze-newest and analyze-lint-newest say what only the newest cl
 says instead. Several lines of one stage have all to be found.
 
 Each file holds the corrected program too (-DCORRECTED). It has to pass every stage in silence, so
-that a diagnostic for some other reason is not taken for the right one. Misuse has to be reported with
+that a diagnostic for some other reason is not taken for the right one, and to run well in checked mode. Misuse has to be reported with
 the headers as a project's own (-I) and as installed ones (-isystem), where compilers say less.
 
 "survey" shows what each stage says of a file, without a verdict. "advisory" counts what gcc's own
@@ -52,6 +52,7 @@ KINDS = {
 }
 STAGES = [*KINDS, "clang-newest", "analyze-newest", "analyze-lint-newest"]
 RUNS = {"run": "", "run-guard": "guard", "run-checksum": "checksum"}  # KULA_DEBUG
+CHECKED_MODES = ("guard", "ownership,canary,checksum")  # where correct programs run, too
 
 
 def stages():
@@ -132,6 +133,10 @@ def run(findings, path, expected, include, library, compiler, *flags):
             wrong = corrected.returncode != 0 or "misuse: " in corrected.stdout
             if wrong or all(re.search(text, corrected.stdout) for text in expected[stage]):
                 findings.add(f"{stage}, {backend}: correct, and yet:\n{corrected.stdout}")
+        for words, backend in itertools.product(CHECKED_MODES, backends_of(path)):
+            corrected = run_on(backend, programs["corrected"], words)
+            if corrected and (corrected.returncode != 0 or "misuse: " in corrected.stdout):
+                findings.add(f"{words}, {backend}: correct, and yet:\n{corrected.stdout}")
         print(f"run {ran} times")
 
 

@@ -26,7 +26,6 @@ static int open_place(void **state)
     static struct place place;
     struct kula_config config = KULA_CONFIG_INIT;
     config.backend = "strict:uring";
-    config.flags = KULA_CONFIG_IGNORE_ENV;
     place.file = open(".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
     *state = &place;
     return place.file >= 0 && write(place.file, "0123456789", 10) == 10 &&

@@ -188,7 +188,6 @@ static void two_threads_free_the_last_buffer_of_a_closed_ring_and_one_is_refused
     for (unsigned round = 0; round < ROUNDS; round++) {
         struct kula_config config = KULA_CONFIG_INIT;
         config.backend = "strict:blocking";
-        config.flags = KULA_CONFIG_IGNORE_ENV;
         struct kula_ring *ring = NULL;
         assert_int_equal(kula_open(&config, &ring), 0);
         kula_buf buffer = kula_alloc(ring, 64);

@@ -23,7 +23,6 @@ static int open_ring(void **state)
     struct kula_config config = KULA_CONFIG_INIT;
     config.backend = "strict:epoll";
     config.mask = "feat:rwf_nowait"; /* nothing is tried in place: files need workers */
-    config.flags = KULA_CONFIG_IGNORE_ENV;
     config.threads_max = THREADS;
     struct kula_ring *ring = NULL;
     int error = kula_open(&config, &ring);
