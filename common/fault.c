@@ -21,6 +21,8 @@ static atomic_uint_fast64_t passages;
 static atomic_uint_fast64_t chosen;         /* 0 = none */
 static _Atomic(const char *) refused_point; /* NULL = none */
 static _Atomic(const char *) failed;
+static _Atomic(const char *) watched_point;
+static void (*_Atomic watcher)(void); /* NULL = none */
 
 /* The entry of a point, made if there is none; NULL when the table is full. */
 static struct point *find(const char *name)
@@ -42,6 +44,10 @@ int kula__fault(const char *point, int error)
     struct point *entry = find(point);
     if (entry) {
         atomic_fetch_add(&entry->count, 1);
+    }
+    void (*function)(void) = atomic_load(&watcher);
+    if (function && strcmp(atomic_load(&watched_point), point) == 0) {
+        function();
     }
     if (error == 0) {
         return 0;
@@ -73,6 +79,13 @@ void kula__fault_disarm(void)
 {
     atomic_store(&chosen, 0);
     atomic_store(&refused_point, NULL);
+}
+
+void kula__fault_call(const char *point, void (*function)(void))
+{
+    atomic_store(&watcher, NULL); /* nobody calls it for the old point */
+    atomic_store(&watched_point, point);
+    atomic_store(&watcher, function);
 }
 
 uint64_t kula__fault_passages(void)

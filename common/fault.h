@@ -21,6 +21,10 @@ void kula__fault_arm_point(const char *point);
 /* Neither of the two any more. */
 void kula__fault_disarm(void);
 
+/* Has a function called in each passage of one point, by the thread that passes, before anything else: it may
+ * hold that thread up. NULL: no more. */
+void kula__fault_call(const char *point, void (*function)(void));
+
 /* Passages since the last arm; the point that failed, or NULL while none has. */
 uint64_t kula__fault_passages(void);
 const char *kula__fault_failed(void);
