@@ -341,6 +341,48 @@ static void lent_memory_is_not_given_back_in_a_hurry(void **state)
     retire(ring, fds, 2);
 }
 
+static void count_release(void *arg, void *memory, size_t size)
+{
+    unsigned *times = arg;
+    (void)memory;
+    (void)size;
+    ++*times;
+}
+
+static void memory_of_an_abandoned_ring_is_released_when_nobody_reads_it(void **state)
+{
+    struct kula_ring *outer = harness_ring(state);
+    struct kula_ring *ring = harness_open(0);
+    bool in_place = sends_in_place(ring);
+    static unsigned char memory[MESSAGE_BYTES];
+    unsigned released = 0;
+    int fds[2];
+    make_slow_pair(fds);
+    fill_message(memory, sizeof memory);
+    kula_buf buffer = kula_vouch(ring, memory, sizeof memory, count_release, &released);
+    kula_send(ring, fds[0], &buffer, sizeof memory, MSG_ZEROCOPY, NULL);
+    assert_true(kula_submit(ring) >= 0);
+    if (in_place) {
+        pump(ring, 10 * KULA_MILLISECOND);
+        harness_context(state)->warnings_expected = true;
+        assert_result(kula_close(&ring, 0), -EBUSY);
+        assert_int_equal(kula_abandon(&ring), 0);
+        assert_int_equal(released, 0);
+    } else {
+        harness_close(&ring);
+        assert_int_equal(released, 1);
+    }
+    expect_message(fds[1], 0, sizeof memory);
+    int64_t limit = harness_now_ns() + PATIENCE_NS;
+    while (released == 0 && harness_now_ns() < limit) {
+        struct kula_ring *other = harness_open(0); /* looks after what was given up */
+        harness_close(&other);
+        harness_sleep_ns(KULA_MILLISECOND);
+    }
+    assert_int_equal(released, 1);
+    retire(outer, fds, 2);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +397,7 @@ int main(int argc, char **argv)
         PROVES(a_pool_that_closes_meanwhile_says_where_its_buffer_is),
         PROVES(a_successor_starts_when_the_buffer_is_back),
         PROVES(one_call_copies),
+        PROVES(memory_of_an_abandoned_ring_is_released_when_nobody_reads_it),
         PROVES(lent_memory_is_not_given_back_in_a_hurry),
     };
     return HARNESS_MAIN(argc, argv, tests);
