@@ -288,9 +288,9 @@ void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t resul
  * was asked to end. Thread: owner. */
 void kula__let_go(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
 
-/* The same as kula__finish for the case that needs none of that, to be inlined into a backend's harvest; `word` is the
- * record's. Putting it on the done list, and counting, is the caller's: ring->in_flight -= n and
- * ring->done_count += n, once for a batch. Returns false, and has done nothing, when kula__finish is
+/* The same as kula__finish for the case that needs none of that, to be inlined into a backend's harvest;
+ * `word` is the record's. Putting it on the done list, and counting, is the caller's: ring->in_flight -= n
+ * and ring->done_count += n, once for a batch. Returns false, and has done nothing, when kula__finish is
  * needed. */
 static inline bool kula__finish_plain(struct kula__slot *slot, uint64_t word, int32_t result)
 {
