@@ -266,8 +266,8 @@ void kula__expire(struct kula_ring *ring)
         if (runs) {
             kula__finish(ring, slot, deadline ? -ETIME : 0);
         } else {
-            /* -EALREADY: it runs and cannot be stopped. The mark makes its event KULA_EVENT_LATE, but not
-             * that of one whose result is there already. */
+            /* -EALREADY: it runs and cannot be stopped. The mark makes its event KULA_EVENT_LATE. One that
+             * was let go is not marked. */
             kula__cancel_slot(ring, slot, KULA__TIMED_OUT);
         }
     }

@@ -49,7 +49,7 @@ static void describe_holder(const struct kula__slot *slot,
     if (ring_id == 0) {
         snprintf(text, text_bytes, "in a vec, or on its way to a ring");
     } else if (kula__process_own(ring_id) && slot->fd == KULA__FD_LET_GO) {
-        snprintf(text, text_bytes, "with the kernel: sent, and not acknowledged by the peer");
+        snprintf(text, text_bytes, "with the kernel: sent, and still being read");
     } else if (kula__process_own(ring_id)) {
         snprintf(text, text_bytes, "with a ring: %s on descriptor %d",
                  slot->operation < KULA__OP_COUNT ? kula__operation_facts[slot->operation].name

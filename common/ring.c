@@ -371,8 +371,8 @@ static void list_one(struct kula__slot *slot, void *arg)
     }
     if (slot->fd == KULA__FD_LET_GO) {
         kula__log(&listing->ring->settings, KULA_LOG_WARNING,
-                  "still in flight: %s without a copy: its bytes are sent, and read until the "
-                  "peer acknowledges them or the connection ends",
+                  "still in flight: %s without a copy: what it has sent is read until the "
+                  "peer acknowledges it or the connection ends",
                   kula__operation_facts[slot->operation].name);
         return;
     }

@@ -191,9 +191,10 @@ KULA_API KULA_MUST_USE int kula_open(const struct kula_config *config,
 /* Ends a ring: cancels every operation, waits at most `drain_ns` for every final completion, and
  * only then frees. Events that you have not pulled are consumed by the library: their buffers go
  * back to the pool, their descriptors are closed. Buffers that you hold stay valid, are counted in
- * the log, and are freed with kula_free as ever. With operations left at the deadline nothing is
- * freed: the ring is closing, kula_wait, kula_next, kula_take and kula_close still work, new
- * operations end in -ECANCELED; call again, or kula_abandon. A NULL *ring is fine and answers 0.
+ * the log, and are freed with kula_free as ever. With operations left at the deadline (a call that
+ * hangs, a send with MSG_ZEROCOPY whose peer does not read) nothing is freed: the ring is closing,
+ * kula_wait, kula_next, kula_take and kula_close still work, new operations end in -ECANCELED; call
+ * again, or kula_abandon. A NULL *ring is fine and answers 0.
  *
  * Sizes:   drain_ns in nanoseconds; 0 = reap what is there; negative = for ever
  * Owner:   0: *ring is NULL; otherwise the ring is still yours

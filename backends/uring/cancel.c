@@ -69,7 +69,8 @@ int kula__uring_cancel(struct kula_ring *ring, struct kula__slot *slot)
         return 0;
     }
     if (marks & KULA__URING_SENT) {
-        /* A piece of it has been sent: no more pieces, and its descriptor need not wait for the buffer. */
+        /* What it has sent is the last of it, and its descriptor need not wait for the buffer. Or it has
+         * failed, and the second completion is about to come. */
         kula__let_go(ring, slot, kula__uring_first_result(slot));
         return 0;
     }

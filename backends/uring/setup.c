@@ -302,7 +302,7 @@ static void route_operations(struct kula_ring *ring,
                              const struct io_uring_probe *probe)
 {
     state->messages = supports(probe, IORING_OP_SENDMSG) && supports(probe, IORING_OP_RECVMSG);
-    /* with NODROP, as the answers to come are not counted otherwise */
+    /* Without NODROP all completions to come are counted, and a second one would not be. */
     if (supports(probe, IORING_OP_SEND_ZC) && (ring->features & KULA__FEATURE(NODROP))) {
         ring->features |= KULA__FEATURE(SEND_ZC) & ~ring->settings.features_off;
     }

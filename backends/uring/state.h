@@ -1,8 +1,9 @@
 /* state.h - what the files of this folder share.
  *
  * Every entry that goes to the kernel is answered by exactly one completion (nothing here is
- * multishot), but that of a send without a copy, whose first has a second one to follow (`second`). So
- * tail + second - head of the two queues is at any time how many completions are to come.
+ * multishot), but that of a send without a copy, whose first may announce a second one (`second` counts
+ * those). So with no operation in flight the kernel has nothing of ours when tail + second of the queues
+ * is head.
  *
  * What a completion answers to is in its user_data:
  *

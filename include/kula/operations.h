@@ -143,12 +143,14 @@ KULA_INLINE_ kula_op kula_recv(struct kula_ring *ring,
  *
  * With MSG_ZEROCOPY the kernel may send from the buffer itself. The event then comes when nobody reads the
  * buffer any more: with TCP, when the peer has acknowledged the bytes or the connection has ended, which a
- * peer that does not read can put off for long. Meanwhile the next send (whose event may come first),
- * kula_close_fd and kula_forget_fd do not wait for it, and as the bytes are on their way, a cancel
- * (-EALREADY) or a deadline changes nothing. With KULA_FULL each piece waits for the event of the one
- * before; a cancel or a deadline ends it with what has been sent. Where it cannot be had (Unix sockets,
- * other backends, locked memory at its limit, memory that no device may read) the bytes are copied. It pays
- * for large buffers on a network; over loopback the kernel copies anyway. SO_ZEROCOPY is not needed.
+ * peer that does not read can put off for long. The bytes are on their way meanwhile: the next send starts
+ * (and its event may come first), kula_close_fd closes, kula_forget_fd says 0, and a cancel (-EALREADY) or a
+ * deadline changes nothing. With KULA_FULL that is so of the last piece: each is sent when nobody reads the
+ * one before, and a cancel or a deadline makes the one under way the last.
+ *
+ * Where it cannot be had (Unix sockets, other backends, KULA_NOWAIT, locked memory at its limit, memory that
+ * no device may read) the bytes are copied. It pays for large buffers on a network; over loopback the kernel
+ * copies anyway. SO_ZEROCOPY is not needed.
  *
  * Sizes:   length in bytes, 0 to the buffer's capacity; msg_flags as send(2): MSG_MORE, MSG_OOB,
  *          MSG_EOR, MSG_DONTROUTE, MSG_CONFIRM, MSG_ZEROCOPY; MSG_NOSIGNAL is always added
@@ -341,8 +343,9 @@ KULA_API kula_op kula_openat(struct kula_ring *ring,
                              void *user);
 
 /* Closes a descriptor safely: operations that name it and are still under way are cancelled, their
- * events come, and only then is it closed. Operations handed over after this call end in -EBADF.
- * To let writes finish first, wait for them, or chain the close to them with kula_after.
+ * events come (but for a send that only waits for its buffer, see kula_send), and only then is it
+ * closed. Operations handed over after this call end in -EBADF. To let writes finish first, wait for
+ * them, or chain the close to them with kula_after.
  *
  * Sizes:   none
  * Owner:   the descriptor is the ring's from now on
@@ -465,8 +468,9 @@ KULA_API int kula_deadline(struct kula_ring *ring, kula_op op, int64_t timeout_n
 
 /* Makes an operation start only after `other` has ended well: with a result that is not negative
  * and, for a transfer, with everything that was asked for. Otherwise it ends in -ECANCELED, unless
- * it carries KULA_REGARDLESS. While it waits it holds no place in a descriptor's order. An `other`
- * that is already over, and whose event you have pulled, is -ENOENT and changes nothing.
+ * it carries KULA_REGARDLESS. While it waits it holds no place in a descriptor's order. A send with
+ * MSG_ZEROCOPY has ended when its buffer is free, which is the peer's to decide. An `other` that is
+ * already over, and whose event you have pulled, is -ENOENT and changes nothing.
  *
  * Sizes:   one predecessor for an operation, any number of successors
  * Owner:   none

@@ -1,4 +1,4 @@
-/* Fault: a byte is written when the peer has it, and nobody has said that the kernel no longer reads it
+/* Fault: a byte is written after it has arrived at the peer, before the event of its send without a copy
  *
  * asan: use-after-poison
  * tsan: data race

@@ -240,7 +240,7 @@ static void note_holder(void *arg, int level, const char *text)
 {
     unsigned *lines = arg;
     (void)level;
-    *lines += strstr(text, "with the kernel: sent, and not acknowledged") != NULL;
+    *lines += strstr(text, "with the kernel: sent, and still being read") != NULL;
 }
 
 static void a_pool_that_closes_meanwhile_says_where_its_buffer_is(void **state)
