@@ -30,7 +30,7 @@ struct kula__slot *kula__operation_done(const struct kula_ring *ring, kula_op op
 int kula__cancel_slot(struct kula_ring *ring, struct kula__slot *slot, uint16_t why)
 {
     if ((slot->attention & (KULA__CANCEL | KULA__TIMED_OUT)) ||
-        slot->operation == KULA__OP_CLOSE || slot->fd == KULA__FD_LET_GO) {
+        slot->operation == KULA__OP_CLOSE || kula__is_let_go(slot)) {
         return -EALREADY;
     }
     if (ring->sift) {
@@ -138,7 +138,7 @@ static void cancel_again(struct kula__slot *slot, void *arg)
     struct matches *matches = arg;
     if (kula__word_holder(kula__slot_word(slot)) == KULA__HELD_BY_RING &&
         slot->operation != KULA__OP_CLOSE && slot->operation != KULA__OP_TIMER &&
-        slot->fd != KULA__FD_LET_GO && !(slot->attention & (KULA__QUEUED | KULA__AFTER)) &&
+        !kula__is_let_go(slot) && !(slot->attention & (KULA__QUEUED | KULA__AFTER)) &&
         is_match(matches, slot)) {
         matches->ring->backend->cancel(matches->ring, slot);
     }

@@ -48,7 +48,7 @@ static void describe_holder(const struct kula__slot *slot,
     uint32_t ring_id = atomic_load_explicit(&slot->ring_id, memory_order_relaxed);
     if (ring_id == 0) {
         snprintf(text, text_bytes, "in a vec, or on its way to a ring");
-    } else if (kula__process_own(ring_id) && slot->fd == KULA__FD_LET_GO) {
+    } else if (kula__process_own(ring_id) && kula__is_let_go(slot)) {
         snprintf(text, text_bytes, "with the kernel: sent, and still being read");
     } else if (kula__process_own(ring_id)) {
         snprintf(text, text_bytes, "with a ring: %s on descriptor %d",

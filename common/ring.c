@@ -369,7 +369,7 @@ static void list_one(struct kula__slot *slot, void *arg)
         listing->left-- <= 0) {
         return;
     }
-    if (slot->fd == KULA__FD_LET_GO) {
+    if (kula__is_let_go(slot)) {
         kula__log(&listing->ring->settings, KULA_LOG_WARNING,
                   "still in flight: %s without a copy: what it has sent is read until the "
                   "peer acknowledges it or the connection ends",

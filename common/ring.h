@@ -282,7 +282,7 @@ int kula__not_owner_for(const struct kula_ring *ring, const char *operation, uin
  * the ring flushes until that is empty. Thread: owner. */
 void kula__finish(struct kula_ring *ring, struct kula__slot *slot, int32_t result);
 
-/* Before it, for an operation that is over but for the kernel's use of its memory: the descriptor is free
+/* Before it, for a send that is over but for the kernel's use of its memory: the descriptor is free
  * for the next in its lane and for a close, and nothing can end the operation early. Nothing happens when
  * the same result would make it go on, or is an error; it is called again when one that would have gone on
  * was asked to end. Thread: owner. */

@@ -115,8 +115,8 @@ enum kula__attention {
     (KULA__ORDERED | KULA__QUEUED | KULA__FULL | KULA__AFTER | KULA__BEFORE | KULA__DEADLINE | \
      KULA__TIMED_OUT | KULA__CANCEL | KULA__DETACHED | KULA__DESCRIPTOR | KULA__PINNED)
 
-/* In the place of its descriptor: the operation's result is certain, it names no descriptor any more, and
- * only the kernel's use of the memory keeps it from its end. See kula__let_go(). */
+/* In the place of a send's descriptor: its result is certain, it names no descriptor any more, and only the
+ * kernel's use of the memory keeps it from its end. See kula__let_go(). */
 #define KULA__FD_LET_GO (-2)
 
 /* How the memory of a buffer goes home (memory.c). */
@@ -175,6 +175,12 @@ struct kula__slot {
 #if UINTPTR_MAX == UINT64_MAX
 static_assert(sizeof(struct kula__slot) == 64, "a record is one cache line");
 #endif
+
+/* By the operation as well: an open may have any negative number for its directory. */
+static inline bool kula__is_let_go(const struct kula__slot *slot)
+{
+    return slot->operation == KULA__OP_SEND && slot->fd == KULA__FD_LET_GO;
+}
 
 /* Whether a record may stand where `wanted` is: BUFFER stands for all exclusive buffers. */
 static inline bool kula__kind_fits(const struct kula__slot *slot, enum kula__kind wanted)

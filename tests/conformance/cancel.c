@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +66,23 @@ static void what_is_cancelled_before_the_flush_never_happens(void **state)
     assert_int_equal(access("kula-never", F_OK), -1);
     retire(ring, fds, 2);
     retire(ring, &fd, 1);
+}
+
+/* A negative number stands for no descriptor, whatever else the library has negative numbers for. */
+static void an_open_whose_directory_is_no_descriptor_can_be_cancelled(void **state)
+{
+    struct kula_ring *ring = harness_ring(state);
+    const int directories[] = { AT_FDCWD, -1, -2, -3, INT_MIN };
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
+        struct outcome done[2] = { { 0 } };
+        kula_op op = kula_openat(ring, directories[i], "/dev/null", O_RDONLY, 0, &done[0]);
+        assert_int_equal(kula_cancel(ring, op), 0);
+        op = kula_statx(ring, directories[i], "/dev/null", 0, &done[1]);
+        assert_int_equal(kula_cancel(ring, op), 0);
+        await_all(ring);
+        assert_result(done[0].result, -ECANCELED);
+        assert_result(done[1].result, -ECANCELED);
+    }
 }
 
 static void a_finished_operation_cannot_be_cancelled(void **state)
@@ -312,6 +330,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         PROVES(a_pending_receive_is_cancelled_and_gives_its_buffer_back_once),
         PROVES(what_is_cancelled_before_the_flush_never_happens),
+        PROVES(an_open_whose_directory_is_no_descriptor_can_be_cancelled),
         PROVES(a_finished_operation_cannot_be_cancelled),
         PROVES(nothing_and_what_belongs_elsewhere_cannot_be_cancelled),
         PROVES(asking_twice_is_told),
